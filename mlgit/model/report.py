@@ -1,0 +1,159 @@
+"""The report: one value for every diff, gate, check and status, whoever asks and however it is shown.
+
+A report is tables of marked rows and one verdict. `cli/render.py` turns it into a terminal table, `to_json` into one
+JSON object, `markdown.py` into Markdown. The verdict maps to an exit code here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+Cell = str | int | float | bool | None
+VERSION: Final = 1
+
+
+class Mark(Enum):
+    """What a row says, before its cells are read."""
+
+    FAIL = "fail"
+    WARN = "warn"
+    PASS = "pass"
+    BETTER = "better"
+    WORSE = "worse"
+    CHANGED = "changed"
+    ADDED = "added"
+    REMOVED = "removed"
+    SAME = "same"
+    INFO = "info"
+
+
+class Verdict(Enum):
+    """The answer of a whole report."""
+
+    NONE = "none"
+    PASS = "pass"
+    FAIL = "fail"
+    NOT_EVALUABLE = "not-evaluable"
+
+
+_EXIT: Final = {Verdict.NONE: 0, Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.NOT_EVALUABLE: 19}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        cells: as many as the table has columns.
+        note: a sentence for the reader, such as a gate's shortfall.
+    """
+
+    cells: tuple[Cell, ...]
+    mark: Mark = Mark.INFO
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under named columns.
+
+    Attributes:
+        name: the key in JSON: lower case, stable.
+        columns: names of the columns; also the keys of a row in JSON.
+        empty: what to say when there are no rows.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    empty: str = "no changes"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tables, notes and a verdict.
+
+    Attributes:
+        kind: what was asked, such as `metrics-diff`; stable, part of the JSON.
+        base: the older side, as people name it; None when only one side is shown.
+        head: the newer side.
+        notes: sentences that a reader must not miss, such as a missing baseline.
+    """
+
+    kind: str
+    title: str
+    tables: tuple[Table, ...]
+    verdict: Verdict = Verdict.NONE
+    base: str | None = None
+    head: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 yes or no question asked, 1 no, 19 could not be evaluated."""
+        return _EXIT[self.verdict]
+
+    @property
+    def changed(self) -> bool:
+        """Whether any row says other than that all is the same."""
+        return any(row.mark is not Mark.SAME for table in self.tables for row in table.rows)
+
+
+def to_json(report: Report) -> str:
+    """One JSON object, keys in fixed order; numbers JSON cannot hold become the texts `nan`, `inf`, `-inf`."""
+    tables = {
+        table.name: [
+            {
+                **{c: _plain(cell) for c, cell in zip(table.columns, row.cells, strict=True)},
+                "mark": row.mark.value,
+                **({"note": row.note} if row.note else {}),
+            }
+            for row in table.rows
+        ]
+        for table in report.tables
+    }
+    value: dict[str, Any] = {
+        "version": VERSION,
+        "kind": report.kind,
+        "verdict": report.verdict.value,
+        "base": report.base,
+        "head": report.head,
+        "notes": list(report.notes),
+        **tables,
+    }
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(cell: Cell) -> Cell:
+    return str(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell
+
+
+def format_cell(cell: Cell) -> str:
+    """A cell for people: six significant digits, no trailing zeros, a dash for nothing."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, float):
+        return f"{cell:.6g}"
+    return str(cell)
+
+
+def format_bytes(size: int) -> str:
+    """Bytes in binary units, such as `39.1 MiB`."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or (unit == "GiB" and value < 10240):
+            return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
