@@ -13,7 +13,14 @@ from typing import Any, NoReturn
 from mlgit.errors import InvalidError
 from mlgit.model.text import Block
 
-_NAMES = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+_NAMES = {
+    dict: "a mapping",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
 
 
 class Fields:

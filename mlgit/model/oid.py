@@ -28,9 +28,7 @@ class Oid(str):
             InvalidError: it is not a tagged id of a known algorithm.
         """
         if not isinstance(text, str) or _PATTERN.fullmatch(text) is None:
-            raise InvalidError(
-                f"{where}: not an object id: {text!r}", hint="an id looks like blake3:<64 hex digits>"
-            )
+            raise InvalidError(f"{where}: not an object id: {text!r}", hint="an id looks like blake3:<64 hex digits>")
         return cls(text)
 
     @classmethod

@@ -60,13 +60,13 @@ class RelPath(str):
         """The folder it stands in."""
         return RelPath(self.rpartition("/")[0])
 
-    def join(self, below: str) -> RelPath:
+    def child(self, below: str) -> RelPath:
         """`below`, an already validated name or path, seen from this folder."""
         return RelPath(f"{self}/{below}" if self and below else self or below)
 
     def within(self, folder: str) -> bool:
         """Whether it is `folder` or below it."""
-        return folder == "" or self == folder or self.startswith(folder + "/")
+        return folder in ("", self) or self.startswith(folder + "/")
 
     def relative(self, folder: str) -> RelPath:
         """It as seen from `folder`, which must contain it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 
@@ -34,13 +34,13 @@ class Block(dict[str, Any]):
 class _Loader(_Reader):  # type: ignore[misc]
     """PyYAML's safe loader with YAML 1.2's scalars and no duplicate keys."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
 
 class _Dumper(_Writer):  # type: ignore[misc]
     """PyYAML's safe dumper; it quotes whatever either YAML 1.1 or 1.2 would misread."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
         first: list(resolvers) for first, resolvers in _Writer.yaml_implicit_resolvers.items()
     }
 
@@ -128,7 +128,7 @@ def load_yaml(data: bytes | str, where: str) -> Any:
             raise InvalidError(f"{where}: not UTF-8 at byte {error.start}", hint="save the file as UTF-8") from error
     try:
         _check_shape(data, where)
-        return yaml.load(data, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(data, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -143,7 +143,7 @@ def _check_shape(data: str, where: str) -> None:
     open_nodes: list[tuple[str | None, int]] = []
     total = 0
     for event in yaml.parse(data, Loader=_Reader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 0
         anchor = getattr(event, "anchor", None)
         tag = getattr(event, "tag", None)
         if tag is not None and tag != "!":
@@ -167,5 +167,7 @@ def _check_shape(data: str, where: str) -> None:
 
 def dump_yaml(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """`value` as block YAML in the order given; `load_yaml(dump_yaml(x)) == x` for plain values."""
-    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1 << 20)
+    text = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1 << 20
+    )
     return str(text)

@@ -7,10 +7,11 @@ Equal id means equal content, so whoever compares two trees stops at the first e
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from mlgit.errors import InvalidError, UnsafeError
 from mlgit.model.oid import Oid
@@ -114,7 +115,7 @@ def decode(data: bytes, where: str) -> Tree:
     entries = [_decode_line(line, where, number) for number, line in enumerate(text.split("\n")[:-1], 2)]
     names = [entry.name for entry in entries]
     keys = [name.encode() for name in names]
-    if any(not first < second for first, second in zip(keys, keys[1:], strict=False)):
+    if any(not first < second for first, second in itertools.pairwise(keys)):
         raise InvalidError(f"{where}: names in the tree are not sorted or not unique")
     check_collisions(names, where)
     return Tree(tuple(entries))
@@ -140,7 +141,7 @@ def _decode_line(line: str, where: str, number: int) -> Entry:
     if "\\" in name:
         name = _unescape(name, where)
     check_name(name, where)
-    return Entry(name, kind or "tree", Oid(oid), int(size), int(files) if files else 1 if kind else 0)
+    return Entry(name, cast("Kind", kind or "tree"), Oid(oid), int(size), int(files) if files else 1 if kind else 0)
 
 
 def _escape(name: str) -> str:
