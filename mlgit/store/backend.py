@@ -52,8 +52,8 @@ class Backend(Protocol):
     def download(self, name: str, target: Path, progress: Progress | None = None) -> None:
         """Write the whole file to `target`, a temporary path of the caller, resuming what is already there."""
 
-    def put(self, name: str, source: Path, progress: Progress | None = None) -> None:
-        """Publish the complete file `source` as `name`; `source` stays."""
+    def put(self, name: str, source: Path, progress: Progress | None = None, *, move: bool = False) -> None:
+        """Publish the complete file `source` as `name`; `source` stays, unless `move` gives it away."""
 
     def put_bytes(self, name: str, data: bytes) -> None:
         """Publish `data` as `name`."""

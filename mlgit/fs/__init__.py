@@ -1,0 +1,1 @@
+"""The only code that changes the local disk, and the only code that knows platforms apart."""

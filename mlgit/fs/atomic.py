@@ -1,0 +1,145 @@
+"""Files that appear whole or not at all, and stay once they have been announced.
+
+The order is always: temporary file on the same file system, write, check the length, fsync, rename, fsync the folder.
+A failed fsync is never tried again: after it the kernel may have dropped the pages (Rebello et al., ATC 2020).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlgit.errors import DiskError, InvalidError, MissingError, MlgitError
+
+_NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EISDIR}
+
+
+@contextlib.contextmanager
+def disk_errors(path: object) -> Iterator[None]:
+    """Turn an `OSError` of the body into a `MlgitError` that names `path`.
+
+    Raises:
+        MissingError: the file does not exist.
+        InvalidError: a folder stands where a file is expected, or the other way round.
+        DiskError: anything else: full, read-only, not permitted, I/O error.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def explain(error: OSError, path: object) -> MlgitError:
+    """The `MlgitError` that says what `error` means for `path`."""
+    if isinstance(error, FileNotFoundError):
+        return MissingError(f"no such file or folder: {path}", hint="check the spelling; paths are seen from here")
+    if isinstance(error, (IsADirectoryError, NotADirectoryError)):
+        return InvalidError(f"{error.strerror}: {path}", hint="a file and a folder are mixed up")
+    hints = {
+        errno.ENOSPC: "free some space; nothing was lost, the same command will go on",
+        errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+        errno.EROFS: "the file system is read-only; remount it, or work in a copy",
+        errno.EACCES: "check the permissions of the file and its folder",
+        errno.EPERM: "check the owner and permissions of the file and its folder",
+        errno.EMFILE: "raise the limit of open files (ulimit -n)",
+        errno.EFBIG: "raise the file size limit (ulimit -f)",
+    }
+    return DiskError(f"{error.strerror}: {path}", hint=hints.get(error.errno or 0, "check the disk"))
+
+
+def write_bytes(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Durably replace `path` by `data`; readers see the old content or the new.
+
+    Args:
+        mode: permission bits; by default those of the file it replaces, else what the umask gives.
+
+    Raises:
+        DiskError: the disk refused; the old file stands untouched and no temporary file is left.
+    """
+    with disk_errors(path):
+        temp = temporary(path)
+        try:
+            descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            try:
+                write_all(descriptor, data)
+                _copy_mode(path, temp, mode)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temp, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temp)
+            raise
+        sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Durably replace `path` by `text` in UTF-8 with LF line ends."""
+    write_bytes(path, text.encode())
+
+
+def temporary(path: Path) -> Path:
+    """A name in the folder of `path` that nothing else uses."""
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write every byte of `data`; a short write is continued, a refused one raises `OSError`."""
+    view = memoryview(data)
+    done = os.write(descriptor, view)
+    while done < len(view):
+        done += os.write(descriptor, view[done:])
+
+
+def sync_file(path: Path) -> None:
+    """Flush the content of one file to the medium."""
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path | str) -> None:
+    """Flush a folder's names to the medium, on systems that can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(folder: Path) -> bool:
+    """Flush the whole file system that holds `folder` in one call; false where the system cannot."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name == "posix" else None
+    if call is None:
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if call(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _copy_mode(path: Path, temp: Path, mode: int | None) -> None:
+    if mode is None:
+        try:
+            mode = stat.S_IMODE(os.stat(path).st_mode)
+        except FileNotFoundError:
+            return
+    os.chmod(temp, mode)

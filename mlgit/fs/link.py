@@ -1,0 +1,101 @@
+"""Putting one file's bytes under another name: reflink, hard link, symbolic link or copy.
+
+Each kind is tried in the order the caller gives; a kind that this file system, owner or pair of disks does not allow
+falls through to the next, and a copy always works.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Final, Literal
+
+from mlgit.fs.atomic import write_all
+from mlgit.fs.confine import Folder
+
+LinkKind = Literal["reflink", "hardlink", "symlink", "copy"]
+LINK_KINDS: Final = ("reflink", "hardlink", "symlink", "copy")
+CHUNK: Final = 1 << 22
+_FICLONE: Final = 0x40049409
+_UNABLE: Final = {
+    errno.EXDEV,
+    errno.EPERM,
+    errno.EOPNOTSUPP,
+    errno.ENOTTY,
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.EMLINK,
+    errno.EACCES,
+    errno.ETXTBSY,
+    errno.EBADF,
+}
+
+
+def place(source: Path, folder: Folder, name: str, kinds: tuple[LinkKind, ...], mode: int = 0o666) -> LinkKind:
+    """Make `name`, which must not exist, in `folder` hold the bytes of `source`.
+
+    Returns:
+        The kind that worked. A hard or symbolic link shares the bytes: `source` must be read-only.
+    """
+    for kind in kinds:
+        try:
+            if kind == "hardlink":
+                folder.hardlink(source, name)
+            elif kind == "symlink":
+                folder.symlink(str(source), name)
+            else:
+                _copy(source, folder, name, mode, clone_only=kind == "reflink")
+            return kind
+        except OSError as error:
+            if error.errno not in _UNABLE or kind == "copy":
+                raise
+    _copy(source, folder, name, mode, clone_only=False)
+    return "copy"
+
+
+def _copy(source: Path, folder: Folder, name: str, mode: int, *, clone_only: bool) -> None:
+    reader = os.open(source, os.O_RDONLY)
+    try:
+        writer = folder.create(name, mode)
+        try:
+            if clone_only:
+                reflink(reader, writer)
+            else:
+                copy_bytes(reader, writer)
+        except BaseException:
+            folder.remove(name)
+            raise
+        finally:
+            os.close(writer)
+    finally:
+        os.close(reader)
+
+
+def reflink(reader: int, writer: int) -> None:
+    """Let the open file `writer` share the blocks of `reader` until one is written.
+
+    Raises:
+        OSError: the file system cannot (`EOPNOTSUPP` where the platform has no such call).
+    """
+    if sys.platform != "linux":
+        raise OSError(errno.EOPNOTSUPP, "no reflink on this platform")
+    import fcntl
+
+    fcntl.ioctl(writer, _FICLONE, reader)
+
+
+def copy_bytes(reader: int, writer: int) -> int:
+    """Copy everything from `reader`'s position to `writer`, in the kernel where possible; returns the bytes."""
+    done = 0
+    try:
+        while moved := os.copy_file_range(reader, writer, 1 << 30):
+            done += moved
+    except (OSError, AttributeError) as error:
+        if done or getattr(error, "errno", errno.ENOSYS) not in _UNABLE:
+            raise
+    while data := os.read(reader, CHUNK):
+        write_all(writer, data)
+        done += len(data)
+    return done

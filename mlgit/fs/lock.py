@@ -1,0 +1,81 @@
+"""Locks between processes that the kernel frees when their holder dies, however it dies.
+
+The lock is `flock` on an open file; the file's text only names the holder for the message of whoever waits in vain and
+is never trusted. Systems without `flock` (Windows) lock the first byte with `msvcrt`, always exclusively.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlgit.errors import DiskError, LockedError
+from mlgit.fs.atomic import explain
+
+_STEP = 0.05
+
+
+@contextlib.contextmanager
+def locked(path: Path, purpose: str, *, shared: bool = False, wait: float = 60.0) -> Iterator[None]:
+    """Hold the lock file `path` for the body.
+
+    Args:
+        purpose: what the holder does, such as `add`; shown to whoever waits in vain.
+        shared: allow other shared holders beside this one.
+        wait: seconds to wait for other holders before giving up.
+
+    Raises:
+        LockedError: another process kept the lock all the time; names it.
+        DiskError: the lock file cannot be made, or this file system knows no locks.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise explain(error, path) from error
+    try:
+        _acquire(descriptor, path, shared, wait)
+        if not shared:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} (mlgit {purpose})\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, path: Path, shared: bool, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while not _try_lock(descriptor, path, shared):
+        if time.monotonic() >= deadline:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            raise LockedError(f"{path} is held by {holder}", hint="wait for it to end, then run the same command again")
+        time.sleep(_STEP)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int, path: Path, shared: bool) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int, path: Path, shared: bool) -> bool:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise DiskError(
+                f"{path}: this file system cannot lock files: {error.strerror}",
+                hint="put the repository, or cache.dir, on a local disk",
+            ) from error
+        return True

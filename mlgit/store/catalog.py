@@ -1,0 +1,103 @@
+"""The catalog: which objects a store has and where, from its index files alone.
+
+One LIST of `index/` and a read of the index files not seen before answer every question; no request per object, ever.
+Index files never change, so a remote's are kept in a local folder for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from mlgit.errors import IntegrityError, MissingError
+from mlgit.fs import atomic
+from mlgit.store.backend import Backend
+from mlgit.store.pack import Index, Slot, decode_index
+
+
+class Place(NamedTuple):
+    """Where an object is.
+
+    Attributes:
+        pack: id of the pack that holds it; None when it is a file of its own.
+    """
+
+    pack: str | None
+    slot: Slot
+
+
+class Catalog:
+    """What all index files of `backend` name, read when first asked and again by `refresh`.
+
+    Args:
+        kept: folder that keeps copies of a remote's index files; None for a local store.
+    """
+
+    def __init__(self, backend: Backend, kept: Path | None = None) -> None:
+        self._backend = backend
+        self._kept = kept
+        self._places: dict[bytes, Place] = {}
+        self._seen: set[str] = set()
+        self._fresh = False
+
+    def refresh(self) -> None:
+        """Take in the index files that appeared, and drop everything if some are gone."""
+        names = {stat.name for stat in self._backend.list("index/") if stat.name.endswith(".idx")}
+        if self._seen - names:
+            self._seen, self._places = set(), {}
+        for name in sorted(names - self._seen):
+            try:
+                self.include(decode_index(self._read(name), f"{self._backend.url}/{name}"))
+            except MissingError:
+                continue  # merged into another by a writer since it was listed
+            self._seen.add(name)
+        self._fresh = True
+
+    def _read(self, name: str) -> bytes:
+        if self._kept is None:
+            return self._backend.read(name)
+        copy = self._kept / name
+        try:
+            data = copy.read_bytes()
+            decode_index(data, str(copy))
+        except (OSError, IntegrityError):
+            data = self._backend.read(name)
+            decode_index(data, f"{self._backend.url}/{name}")
+            with atomic.disk_errors(copy):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write_bytes(copy, data)
+        return data
+
+    def include(self, index: Index) -> None:
+        """Know the objects of `index` from now on."""
+        for pack, rows in index.packs.items():
+            for digest, slot in rows.items():
+                self._places[digest] = Place(pack, slot)
+        for digest, slot in index.loose.items():
+            self._places[digest] = Place(None, slot)
+
+    def forget(self, digests: Iterable[bytes]) -> None:
+        """Act as if these objects were gone, after damage was found."""
+        for digest in digests:
+            self._places.pop(digest, None)
+
+    @property
+    def places(self) -> dict[bytes, Place]:
+        """Every object: digest → place. Not to be changed."""
+        if not self._fresh:
+            self.refresh()
+        return self._places
+
+    def find(self, digest: bytes) -> Place | None:
+        """Where an object is, looking once more for what other processes added since."""
+        place = self.places.get(digest)
+        if place is None:
+            self.refresh()
+            place = self._places.get(digest)
+        return place
+
+    @property
+    def indexes(self) -> set[str]:
+        """Names of the index files taken in."""
+        return set(self._seen) if self._fresh else set()

@@ -1,0 +1,351 @@
+"""The store: content-addressed objects over a backend, verified whenever they are read.
+
+Objects below `LARGE` stand together in packs, larger ones are files of their own so that they can be linked into a
+working tree. Writers never share a file: each batch makes new packs and, last of all, one new index, which is the
+commit point. Nothing here knows paths, pointers or Git.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from blake3 import blake3
+
+from mlgit.errors import IntegrityError, InvalidError, MissingError
+from mlgit.fs import atomic
+from mlgit.model import tree as trees
+from mlgit.model.fields import Fields
+from mlgit.model.oid import Oid
+from mlgit.model.text import dump_yaml, load_yaml
+from mlgit.store.backend import Backend, Progress
+from mlgit.store.catalog import Catalog, Place
+from mlgit.store.hashing import digest_function, hash_file
+from mlgit.store.pack import PACK_MAGIC, RAW, Index, Slot, encode_footer, encode_index, encode_table
+
+FORMAT: Final = 1
+LARGE: Final = 1 << 20
+PACK_LIMIT: Final = 64 << 20
+READ_LIMIT: Final = 16 << 20
+_READ_GAP: Final = 64 << 10
+_BUFFER: Final = 4 << 20
+
+
+def object_name(oid: Oid) -> str:
+    """Name in a backend of an object that is a file of its own."""
+    return f"objects/{oid.algorithm}/{oid.hex[:2]}/{oid.hex[2:]}"
+
+
+def pack_name(pack: str) -> str:
+    """Name in a backend of a pack."""
+    return f"packs/{pack}.pack"
+
+
+class Store:
+    """Objects at one place.
+
+    Args:
+        algorithm: of every id in it.
+        scratch: local folder for temporary files; for a local store on the same file system.
+        kept: folder for copies of a remote's index files; None for a local store.
+    """
+
+    def __init__(self, backend: Backend, algorithm: str, *, scratch: Path, kept: Path | None = None) -> None:
+        self.backend = backend
+        self.algorithm = algorithm
+        self.scratch = scratch
+        self.catalog = Catalog(backend, kept)
+        self.digest = digest_function(algorithm)
+
+    def check_format(self, *, create: bool = False) -> None:
+        """Make sure that the store, if there is one, is of a format and algorithm that fit.
+
+        Raises:
+            InvalidError: another format version or hash algorithm.
+        """
+        where = f"{self.backend.url}/store.yaml"
+        try:
+            text = self.backend.read("store.yaml")
+        except MissingError:
+            if create:
+                self.backend.put_bytes("store.yaml", dump_yaml({"version": FORMAT, "hash": self.algorithm}).encode())
+            return
+        fields = Fields(load_yaml(text, where), where, ("version", "hash", "created"))
+        if fields.whole("version") != FORMAT:
+            fields.fail("version", f"store format {fields.whole('version')} is not known here", "upgrade mlgit")
+        if fields.text("hash") != self.algorithm:
+            fields.fail(
+                "hash",
+                f"this store uses {fields.text('hash')}, the repository {self.algorithm}",
+                "use another remote or cache folder, or the repository's own core.hash",
+            )
+
+    def has(self, oid: Oid) -> bool:
+        """Whether the object is in the store."""
+        return self.catalog.find(oid.digest) is not None
+
+    def missing(self, oids: Iterable[Oid]) -> set[Oid]:
+        """Those of `oids` that are not in the store."""
+        places = self.catalog.places
+        lacking = {oid for oid in oids if oid.digest not in places}
+        if lacking:
+            self.catalog.refresh()
+            lacking = {oid for oid in lacking if oid.digest not in self.catalog.places}
+        return lacking
+
+    def locate(self, oid: Oid) -> Place:
+        """Where the object is.
+
+        Raises:
+            MissingError: it is not in the store.
+        """
+        place = self.catalog.find(oid.digest)
+        if place is None:
+            raise MissingError(f"object {oid} is not in {self.backend.url}", hint="get it with `mlgit pull`")
+        return place
+
+    def linkable(self, oid: Oid) -> Path | None:
+        """The local file that is exactly this object, unverified; None if it stands in a pack or not on this disk."""
+        root = self.backend.local
+        return root / object_name(oid) if root is not None and self.locate(oid).pack is None else None
+
+    def read(self, oid: Oid) -> bytes:
+        """The object's bytes.
+
+        Raises:
+            MissingError: it is not in the store.
+            IntegrityError: the bytes there are not those of the id.
+        """
+        place = self.locate(oid)
+        if place.pack is None:
+            data = self.backend.read(object_name(oid))
+        else:
+            data = self.backend.read(pack_name(place.pack), place.slot.offset, place.slot.stored)
+        self._verify(oid, data, place)
+        return data
+
+    def read_many(self, oids: Iterable[Oid]) -> Iterator[tuple[Oid, bytes | memoryview]]:
+        """Small objects in the order they are stored, neighbours read together.
+
+        Raises:
+            MissingError, IntegrityError: as `read`.
+        """
+        places = [(oid, self.locate(oid)) for oid in oids]
+        places.sort(key=lambda one: (one[1].pack or "", one[1].slot.offset))
+        for run in _runs(places):
+            pack, start = run[0][1].pack, run[0][1].slot.offset
+            if pack is None:
+                yield run[0][0], self.read(run[0][0])
+                continue
+            end = max(place.slot.offset + place.slot.stored for _, place in run)
+            data = memoryview(self.backend.read(pack_name(pack), start, end - start))
+            for oid, place in run:
+                part = data[place.slot.offset - start : place.slot.offset - start + place.slot.stored]
+                self._verify(oid, part, place)
+                yield oid, part
+
+    def _verify(self, oid: Oid, data: bytes | memoryview, place: Place) -> None:
+        if self.digest(data) != oid.digest or place.slot.codec != RAW:
+            raise self.damaged(oid, place)
+
+    def damaged(self, oid: Oid, place: Place) -> IntegrityError:
+        """The error for an object whose bytes do not match its id."""
+        name = pack_name(place.pack) if place.pack else object_name(oid)
+        return IntegrityError(
+            f"object {oid} is damaged in {self.backend.url}/{name}",
+            hint="run `mlgit fsck --repair` to set it aside and fetch it again",
+        )
+
+    def verified_file(self, oid: Oid) -> Path:
+        """The local file that is exactly this object, after hashing it whole.
+
+        Raises:
+            MissingError: it is not in the store, or its file is gone.
+            IntegrityError: its bytes are not those of the id.
+        """
+        path = self.linkable(oid)
+        if path is None:
+            raise MissingError(f"object {oid} is not a file of its own in {self.backend.url}")
+        with atomic.disk_errors(path):
+            found = hash_file(self.algorithm, path)
+        if found != oid:
+            raise self.damaged(oid, self.locate(oid))
+        return path
+
+    def tree(self, oid: Oid) -> trees.Tree:
+        """A directory's tree object, decoded."""
+        return trees.decode(bytes(self.read(oid)), f"tree {oid}")
+
+    def writer(self, progress: Progress | None = None) -> Writer:
+        """A batch of new objects; use it with `with`, nothing is in the store before the block ends well."""
+        return Writer(self, progress)
+
+    def temporary(self) -> Path:
+        """A new name in the scratch folder."""
+        with atomic.disk_errors(self.scratch):
+            self.scratch.mkdir(parents=True, exist_ok=True)
+        return self.scratch / f"{secrets.token_hex(8)}.tmp"
+
+
+def _runs(places: list[tuple[Oid, Place]]) -> Iterator[list[tuple[Oid, Place]]]:
+    """Cut sorted places into runs that one read of bounded size covers."""
+    run: list[tuple[Oid, Place]] = []
+    start = end = 0
+    for oid, place in places:
+        slot = place.slot
+        near = slot.offset <= end + _READ_GAP and slot.offset + slot.stored - start <= READ_LIMIT
+        if run and (place.pack is None or place.pack != run[0][1].pack or not near):
+            yield run
+            run = []
+        if not run:
+            start = slot.offset
+        end = slot.offset + slot.stored
+        run.append((oid, place))
+    if run:
+        yield run
+
+
+class _OpenPack:
+    """The pack being written: a temporary file, a buffer in front of it and the rows of its table."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: OrderedDict[bytes, Slot] = OrderedDict()
+        self.end = len(PACK_MAGIC)
+        self._buffer = bytearray(PACK_MAGIC)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def append(self, digest: bytes, data: bytes | memoryview) -> None:
+        size = len(data)
+        self.rows[digest] = Slot(RAW, self.end, size, size)
+        self.end += size
+        self._buffer += data
+        if len(self._buffer) >= _BUFFER:
+            self._flush()
+
+    def _flush(self) -> None:
+        atomic.write_all(self._file, bytes(self._buffer))
+        self._buffer.clear()
+
+    def finish(self) -> str:
+        """Write table and footer; returns the pack's id."""
+        table = encode_table(self.rows.items())
+        self._buffer += table + encode_footer(table, self.end)
+        self._flush()
+        self.close()
+        return blake3(table).hexdigest()
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class Writer:
+    """New objects on their way into a store; `commit` (or the end of a `with` block) makes them part of it at once."""
+
+    def __init__(self, store: Store, progress: Progress | None = None) -> None:
+        self._store = store
+        self._progress = progress
+        self._pack: _OpenPack | None = None
+        self._index = Index({}, {})
+        self._new: set[bytes] = set()
+        store.check_format(create=True)
+
+    def has(self, digest: bytes) -> bool:
+        """Whether the object is in the store or in this batch."""
+        return digest in self._new or digest in self._store.catalog.places
+
+    def add(self, data: bytes | memoryview, digest: bytes | None = None) -> bytes:
+        """Add a small object; returns its digest.
+
+        Args:
+            digest: its hash, when the caller has just computed it.
+
+        Raises:
+            DiskError: the disk refused.
+        """
+        digest = digest or self._store.digest(data)
+        if not self.has(digest):
+            with atomic.disk_errors(self._store.scratch):
+                if self._pack is None:
+                    self._pack = _OpenPack(self._store.temporary())
+                self._pack.append(digest, data)
+            self._new.add(digest)
+            if self._pack.end >= PACK_LIMIT:
+                self._close_pack()
+        if self._progress is not None:
+            self._progress(len(data))
+        return digest
+
+    def add_file(self, oid: Oid, source: Path, *, move: bool) -> None:
+        """Add the large object whose bytes, already verified, are the file `source`."""
+        size = os.stat(source).st_size
+        if not self.has(oid.digest):
+            self._store.backend.put(object_name(oid), source, self._progress, move=move)
+            self._index.loose[oid.digest] = Slot(RAW, 0, size, size)
+            self._new.add(oid.digest)
+        elif move:
+            os.unlink(source)
+
+    def _close_pack(self) -> None:
+        pack, self._pack = self._pack, None
+        if pack is None:
+            return
+        try:
+            with atomic.disk_errors(pack.path):
+                name = pack.finish()
+            self._store.backend.put(pack_name(name), pack.path, move=True)
+        except BaseException:
+            self._discard(pack)
+            raise
+        self._index.packs[name] = dict(pack.rows)
+
+    def commit(self) -> None:
+        """Publish the batch: packs and files first, the index that names them last."""
+        self._close_pack()
+        if self._new:
+            data = encode_index(self._index)
+            self._store.backend.put_bytes(f"index/{blake3(data).hexdigest()}.idx", data)
+            self._store.catalog.include(self._index)
+            self._index, self._new = Index({}, {}), set()
+
+    def abandon(self) -> None:
+        """Drop what was not committed; files already uploaded stay as orphans for a later write to adopt."""
+        pack, self._pack = self._pack, None
+        if pack is not None:
+            self._discard(pack)
+
+    def _discard(self, pack: _OpenPack) -> None:
+        pack.close()
+        with contextlib.suppress(OSError):
+            os.unlink(pack.path)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abandon()
+
+
+def require_algorithm(oid: Oid, algorithm: str, where: str) -> None:
+    """Refuse an id of another algorithm than the repository's.
+
+    Raises:
+        InvalidError: the tags differ.
+    """
+    if oid.algorithm != algorithm:
+        raise InvalidError(
+            f"{where}: {oid.algorithm} id in a repository of {algorithm}", hint="set core.hash, or add the data again"
+        )
