@@ -87,3 +87,9 @@ class NotEvaluableError(MlgitError):
     """A question has no answer: no baseline, nothing to compare, not comparable."""
 
     code = 19
+
+
+class RefusedError(MlgitError):
+    """Doing it would destroy content that is in no store; the answer is no unless the user insists."""
+
+    code = 1

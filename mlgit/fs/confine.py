@@ -101,6 +101,10 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def status(self) -> os.stat_result:
+        """The stat of the folder itself."""
+        return os.stat(self.path if self._fd is None else self._fd)
+
     def readlink(self, name: str) -> str:
         """The target text of the symbolic link `name`."""
         return os.readlink(self._name(name), dir_fd=self._fd)

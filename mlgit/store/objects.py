@@ -11,7 +11,7 @@ import contextlib
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -186,6 +186,32 @@ class Store:
         """A batch of new objects; use it with `with`, nothing is in the store before the block ends well."""
         return Writer(self, progress)
 
+    def retain(self, kept: Set[bytes], *, repack: Set[str]) -> None:
+        """Make the store name exactly the objects `kept`, in one new index that stands before the old ones go.
+
+        Args:
+            repack: packs, by their names in the backend, whose kept objects move to new packs; the files stay.
+
+        Raises:
+            IntegrityError: an object that must move is damaged; the store is as it was then.
+        """
+        places, old = dict(self.catalog.places), self.catalog.indexes
+        staying, moving = Index({}, {}), []
+        for digest in kept:
+            place = places[digest]
+            if place.pack is None:
+                staying.loose[digest] = place.slot
+            elif pack_name(place.pack) in repack:
+                moving.append(Oid.from_digest(self.algorithm, digest))
+            else:
+                staying.packs.setdefault(place.pack, {})[digest] = place.slot
+        with Writer(self, anew=True) as writer:
+            for oid, data in self.read_many(moving):
+                writer.add(data, oid.digest)
+            writer.include(staying)
+        self.backend.delete(sorted(old - {writer.index_name}))
+        self.catalog.refresh()
+
     def temporary(self) -> Path:
         """A new name in the scratch folder."""
         with atomic.disk_errors(self.scratch):
@@ -248,19 +274,31 @@ class _OpenPack:
 
 
 class Writer:
-    """New objects on their way into a store; `commit` (or the end of a `with` block) makes them part of it at once."""
+    """New objects on their way into a store; `commit` (or the end of a `with` block) makes them part of it at once.
 
-    def __init__(self, store: Store, progress: Progress | None = None) -> None:
+    Args:
+        anew: write objects even if the store has them already.
+    """
+
+    def __init__(self, store: Store, progress: Progress | None = None, *, anew: bool = False) -> None:
         self._store = store
         self._progress = progress
+        self._anew = anew
         self._pack: _OpenPack | None = None
         self._index = Index({}, {})
         self._new: set[bytes] = set()
+        self.index_name = ""
         store.check_format(create=True)
 
     def has(self, digest: bytes) -> bool:
-        """Whether the object is in the store or in this batch."""
-        return digest in self._new or digest in self._store.catalog.places
+        """Whether the object need not be written again: it is in this batch, or (unless `anew`) in the store."""
+        return digest in self._new or (not self._anew and digest in self._store.catalog.places)
+
+    def include(self, index: Index) -> None:
+        """Name what `index` lists, already in place, in the index of this batch."""
+        for pack, rows in index.packs.items():
+            self._index.packs.setdefault(pack, {}).update(rows)
+        self._index.loose.update(index.loose)
 
     def add(self, data: bytes | memoryview, digest: bytes | None = None) -> bytes:
         """Add a small object; returns its digest.
@@ -310,9 +348,10 @@ class Writer:
     def commit(self) -> None:
         """Publish the batch: packs and files first, the index that names them last."""
         self._close_pack()
-        if self._new:
+        if self._index.packs or self._index.loose:
             data = encode_index(self._index)
-            self._store.backend.put_bytes(f"index/{blake3(data).hexdigest()}.idx", data)
+            self.index_name = f"index/{blake3(data).hexdigest()}.idx"
+            self._store.backend.put_bytes(self.index_name, data)
             self._store.catalog.include(self._index)
             self._index, self._new = Index({}, {}), set()
 

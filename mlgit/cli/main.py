@@ -1,0 +1,189 @@
+"""The `mlgit` program: global options, lazily loaded commands, and the one place where errors become exit codes.
+
+Every command's module is imported only when the command runs, so that `--version` and `--help` stay instant. The table
+below names each command's module and its line in `--help`; a test holds the lines to the commands' own docstrings.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from mlgit import __version__
+from mlgit.errors import MlgitError
+
+FAMILIES: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "Start": {
+        "init": ("start", "Make this folder an mlgit repository."),
+        "clone": ("start", "Clone a Git repository and pull its data."),
+        "config": ("settings", "Show or change the configuration."),
+    },
+    "Data": {
+        "add": ("data", "Track files and folders: save them and write their pointers."),
+        "status": ("data", "Show tracked data that changed and stages to reproduce."),
+        "diff": ("data", "List tracked files that differ between revisions."),
+        "checkout": ("data", "Put tracked data into the working tree as pointers and locks say."),
+        "move": ("data", "Rename tracked data together with its pointer."),
+        "remove": ("data", "Stop tracking data."),
+        "unprotect": ("data", "Make linked files writable copies of their own."),
+        "ls": ("data", "List tracked data, at any revision."),
+        "cat": ("data", "Print a tracked file, at any revision."),
+        "du": ("upkeep", "Show how large tracked data is, and how much is shared."),
+        "gc": ("upkeep", "Delete cached data that nothing kept names."),
+        "fsck": ("upkeep", "Check the cache or a remote for missing and damaged objects."),
+    },
+    "Remotes": {
+        "remote": ("remotes", "Say where data is pushed to and pulled from."),
+        "push": ("sync", "Upload tracked data to a remote."),
+        "pull": ("sync", "Download tracked data and put it into the working tree."),
+        "fetch": ("sync", "Download tracked data into the cache only."),
+    },
+    "Pipelines": {
+        "stage": ("stages", "Add and list stages."),
+        "repro": ("reproduce", "Bring stages up to date: run what changed, skip the rest."),
+        "dag": ("stages", "Show how stages depend on each other."),
+        "freeze": ("stages", "Keep stages from being reproduced."),
+        "unfreeze": ("stages", "Let stages be reproduced again."),
+    },
+    "Compare and gate": {
+        "params": ("compare", "Compare parameters."),
+        "metrics": ("compare", "Show and compare metrics."),
+        "plots": ("compare", "Show and compare plots."),
+        "gate": ("gate", "Judge metrics by the gates in mlgit.yaml; exit 1 if one fails."),
+    },
+    "Git and CI": {
+        "ci": ("ci", "Report on a pull request in CI."),
+        "hooks": ("hooks", "Install Git hooks and run their checks."),
+    },
+}
+COMMANDS: Final = {name: entry for family in FAMILIES.values() for name, entry in family.items()}
+EPILOG: Final = (
+    "Exit codes: 0 yes/done, 1 no, 2 usage, 10 invalid file, 11 locked, 12 missing object, 13 damaged, 14 unsafe, "
+    "15 remote failed, 16 not authorised, 17 stage failed, 18 disk, 19 cannot evaluate, 70 bug, 130 interrupted."
+)
+
+
+class LazyCommands(dict[str, Any]):
+    """Command objects by name, imported when one is looked up."""
+
+    def __missing__(self, name: str) -> Any:
+        module = importlib.import_module(f"mlgit.cli.{COMMANDS[name][0]}")
+        group = typer.main.get_group(module.app)
+        self.update(group.commands)
+        return self[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The command called `name`, imported if need be."""
+        return self[name] if name in COMMANDS else default
+
+    def keys(self) -> Any:
+        """All names, imported or not."""
+        return COMMANDS.keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+
+class LazyGroup(TyperGroup):
+    """The top level: it knows every command's name and help line without importing it."""
+
+    def __init__(self, **attributes: Any) -> None:
+        attributes["commands"] = LazyCommands()
+        super().__init__(**attributes)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The command families, from the table alone."""
+        for family, commands in FAMILIES.items():
+            with formatter.section(family):
+                formatter.write_dl([(name, line) for name, (_, line) in commands.items()])
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="mlgit",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"mlgit {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context,
+    directory: Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="Work as if started in DIR.")] = ".",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more about what happens.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print a traceback when something fails.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Git for data, models, metrics and pipelines."""
+    from mlgit.cli.session import new_session
+
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+        raise typer.Exit
+    folder = Path.cwd() / directory
+    if not folder.is_dir():
+        from mlgit.errors import UsageError
+
+        raise UsageError(f"no such folder: {directory}", hint="name an existing folder after -C")
+    context.obj = new_session(folder, quiet=quiet, verbose=verbose)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the program with `arguments`; returns its exit code.
+
+    Whatever fails is printed as one message and a hint; a traceback is shown with `--debug` only.
+    """
+    try:
+        app(args=list(arguments), prog_name="mlgit", standalone_mode=True)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    except Exception as error:
+        return _explain(error, debug="--debug" in arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command again goes on\n")
+        return 130
+    return 0
+
+
+def _explain(error: Exception, *, debug: bool) -> int:
+    from mlgit.cli import render
+
+    if isinstance(error, BrokenPipeError):
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, OSError) and not isinstance(error, MlgitError):
+        from mlgit.fs.atomic import explain
+
+        error = explain(error, error.filename or "the disk")
+    if not isinstance(error, MlgitError):
+        error = MlgitError(
+            f"bug in mlgit: {type(error).__name__}: {error}", hint="run it again with --debug and report what it prints"
+        )
+    render.fail(error)
+    return error.code

@@ -1,0 +1,170 @@
+"""The only place that prints: reports as tables, JSON or Markdown to stdout, everything else to stderr.
+
+Text from files and remotes is escaped before it reaches a terminal and never parsed as Rich markup.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from mlgit.cli.session import Session
+from mlgit.model.report import Cell, Mark, Report, Row, Table, Verdict, format_bytes, format_cell, to_json
+
+if TYPE_CHECKING:
+    from mlgit.errors import MlgitError
+
+_SYMBOLS: Final = {
+    Mark.FAIL: "✗",
+    Mark.WARN: "!",
+    Mark.PASS: "✓",
+    Mark.BETTER: "▲",
+    Mark.WORSE: "▼",
+    Mark.CHANGED: "~",
+    Mark.ADDED: "+",
+    Mark.REMOVED: "-",
+    Mark.SAME: " ",
+    Mark.INFO: " ",
+}
+_COLORS: Final = {
+    Mark.FAIL: "red",
+    Mark.WARN: "yellow",
+    Mark.PASS: "green",
+    Mark.BETTER: "green",
+    Mark.WORSE: "red",
+    Mark.CHANGED: "yellow",
+    Mark.ADDED: "green",
+    Mark.REMOVED: "red",
+    Mark.SAME: "dim",
+    Mark.INFO: "default",
+}
+_BYTES: Final = frozenset({"size", "old_size", "new_size", "bytes", "new_bytes", "logical", "unique", "cache"})
+_VERDICTS: Final = {Verdict.PASS: "passed", Verdict.FAIL: "failed", Verdict.NOT_EVALUABLE: "could not be evaluated"}
+
+
+def out(text: str) -> None:
+    """Data for stdout."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def raw(data: bytes) -> None:
+    """Bytes for stdout, as they are."""
+    sys.stdout.buffer.write(data)
+
+
+def say(session: Session, text: str) -> None:
+    """A remark for stderr, unless the user wants quiet."""
+    if not session.quiet:
+        sys.stderr.write(printable(text) + "\n")
+
+
+def fail(error: MlgitError) -> None:
+    """An error and its hint, for stderr."""
+    sys.stderr.write(f"error: {printable(error.message)}\n")
+    if error.hint:
+        sys.stderr.write(f"hint: {printable(error.hint)}\n")
+
+
+def printable(text: str) -> str:
+    """`text` with control and direction-changing characters escaped, line ends kept."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if one == "\n" or _harmless(one) else one.encode("unicode_escape").decode() for one in text)
+
+
+def _harmless(character: str) -> bool:
+    return (
+        character.isprintable()
+        and character not in "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )
+
+
+def report(session: Session, value: Report, *, json: bool = False, md: bool = False, every: bool = True) -> None:
+    """Show a report.
+
+    Args:
+        every: also rows in which nothing changed; JSON and Markdown always have them.
+    """
+    if json:
+        out(to_json(value))
+    elif md:
+        from mlgit.model.markdown import to_markdown
+
+        out(to_markdown(value))
+    else:
+        _as_text(session, value, every)
+
+
+def _as_text(session: Session, value: Report, every: bool) -> None:
+    shown = False
+    for table in value.tables:
+        rows = [row for row in table.rows if every or row.mark is not Mark.SAME]
+        if not rows:
+            continue
+        if shown:
+            out("")
+        _table(session, table, rows, titled=len(value.tables) > 1)
+        shown = True
+    for note in value.notes:
+        out(printable(note))
+    if value.verdict in _VERDICTS:
+        out(f"{value.title}: {_VERDICTS[value.verdict]}")
+
+
+def _table(session: Session, table: Table, rows: list[Row], *, titled: bool) -> None:
+    used = [at for at, _ in enumerate(table.columns) if any(row.cells[at] is not None for row in rows)]
+    cells = [[_cell(row.cells[at], table.columns[at]) for at in used] for row in rows]
+    if session.color:
+        _rich_table(table, rows, cells, used, titled=titled)
+        return
+    if titled:
+        out(f"{table.title}:")
+    heads = [table.columns[at].replace("_", " ") for at in used]
+    widths = [max(len(heads[at]), *(len(line[at]) for line in cells)) for at in range(len(used))]
+    right = [all(isinstance(row.cells[at], (int, float, type(None))) for row in rows) for at in used]
+    out("  " + _line(heads, widths, right))
+    for row, line in zip(rows, cells, strict=True):
+        out(f"{_SYMBOLS[row.mark]} {_line(line, widths, right)}" + (f"  {printable(row.note)}" if row.note else ""))
+
+
+def _line(cells: list[str], widths: list[int], right: list[bool]) -> str:
+    padded = (
+        cell.rjust(width) if to_right else cell.ljust(width)
+        for cell, width, to_right in zip(cells, widths, right, strict=True)
+    )
+    return "  ".join(padded).rstrip()
+
+
+def _cell(cell: Cell, column: str) -> str:
+    if column in _BYTES and isinstance(cell, int):
+        return format_bytes(cell)
+    return printable(format_cell(cell)).replace("\n", " ")
+
+
+def _rich_table(table: Table, rows: list[Row], cells: list[list[str]], used: list[int], *, titled: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    grid = RichTable(title=Text(table.title) if titled else None, box=None, pad_edge=False, title_justify="left")
+    grid.add_column("")
+    for at in used:
+        number = all(isinstance(row.cells[at], (int, float, type(None))) for row in rows)
+        grid.add_column(
+            Text(table.columns[at].replace("_", " ")), justify="right" if number else "left", overflow="fold"
+        )
+    for row, line in zip(rows, cells, strict=True):
+        style = _COLORS[row.mark]
+        grid.add_row(Text(_SYMBOLS[row.mark], style), *(Text(cell, style) for cell in line))
+        if row.note:
+            grid.add_row("", Text(printable(row.note), "dim"))
+    Console().print(grid)
+
+
+def plan(session: Session, lines: Iterable[str]) -> None:
+    """What a `--dry-run` would do."""
+    listed = [printable(line) for line in lines]
+    for line in listed or ["nothing to do"]:
+        out(line)
+    say(session, "nothing was changed (--dry-run)")

@@ -1,0 +1,271 @@
+"""The user's Git repository: reading commits, the index and the working tree's file list.
+
+The only importer of GitPython. Importing it takes longer than the whole of a no-op `status`, so the questions that
+every command asks go to the `git` program directly and GitPython is loaded for history only. Whatever is asked, hooks
+and file-system monitors of the repository are switched off: looking at a hostile clone runs nothing from it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mlgit.errors import InvalidError, MissingError, UnsafeError, UsageError
+
+if TYPE_CHECKING:
+    import git
+
+_QUIET: Final = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.quotePath=false")
+
+
+class Git:
+    """The repository around one mlgit root.
+
+    Args:
+        top: top of the Git working tree.
+        prefix: the mlgit root seen from there: empty, or a folder with a slash at its end.
+    """
+
+    def __init__(self, top: Path, prefix: str) -> None:
+        self.top = top
+        self.prefix = prefix
+        self.root = top / prefix if prefix else top
+
+    @classmethod
+    def find(cls, root: Path) -> Git | None:
+        """The repository whose working tree holds `root`; None if there is none above it."""
+        for folder in (root, *root.parents):
+            if (folder / ".git").exists():
+                prefix = root.relative_to(folder).as_posix()
+                return cls(folder, "" if prefix == "." else f"{prefix}/")
+        return None
+
+    @staticmethod
+    def is_bare(folder: Path) -> bool:
+        """Whether `folder` is itself a repository without a working tree."""
+        return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+
+    def run(self, *arguments: str, data: bytes | None = None) -> str:
+        """Run one `git` command at the mlgit root and return what it printed.
+
+        Raises:
+            MissingError: Git is not installed.
+            InvalidError: the command failed; carries Git's own words.
+        """
+        return self._bytes(*arguments, data=data).decode(errors="surrogateescape")
+
+    def _bytes(self, *arguments: str, data: bytes | None = None) -> bytes:
+        try:
+            done = subprocess.run(
+                ["git", "--no-optional-locks", *_QUIET, *arguments],
+                cwd=self.root,
+                input=data,
+                capture_output=True,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise MissingError("the program `git` is not installed", hint="install Git and try again") from error
+        if done.returncode:
+            words = done.stderr.decode(errors="replace").strip().splitlines()
+            raise InvalidError(
+                f"git {arguments[0]}: {words[-1] if words else f'exit {done.returncode}'}",
+                hint=f"run `git {arguments[0]}` by hand to see more",
+            )
+        return done.stdout
+
+    @functools.cached_property
+    def _repo(self) -> git.Repo:
+        try:
+            import git
+        except ImportError as error:  # GitPython refuses to load where the program is missing
+            raise MissingError("the program `git` is not installed", hint="install Git and try again") from error
+        return git.Repo(self.top)
+
+    # -- the working tree and the index ------------------------------------------------------------------------------
+
+    def known_files(self, *patterns: str) -> list[str]:
+        """Files tracked, or untracked and not ignored, whose last component matches a pattern (all if none)."""
+        specs = [spec for pattern in patterns for spec in (f":(glob){pattern}", f":(glob)**/{pattern}")]
+        listing = self._names("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *specs)
+        return sorted(set(listing))
+
+    def tracked_files(self, paths: Sequence[str] = ()) -> list[str]:
+        """Files in Git's index at or below `paths`."""
+        if not paths:
+            return self._names("ls-files", "-z", "--cached")
+        return self._names("--literal-pathspecs", "ls-files", "-z", "--cached", "--", *paths)
+
+    def ignored(self, paths: Sequence[str]) -> set[str]:
+        """Those of `paths` that Git ignores."""
+        if not paths:
+            return set()
+        done = subprocess.run(
+            ["git", *_QUIET, "check-ignore", "-z", "--stdin"],
+            cwd=self.root,
+            input="\0".join(paths).encode(),
+            capture_output=True,
+            check=False,
+        )
+        return set(done.stdout.decode(errors="surrogateescape").split("\0")) - {""}
+
+    def line_ends(self, path: str) -> str:
+        """Git's view of the line ends of a tracked file, such as `i/lf w/crlf attr/text=auto`; empty if untracked."""
+        return self.run("--literal-pathspecs", "ls-files", "--eol", "--cached", "--", path).partition("\t")[0]
+
+    def staged(self) -> list[str]:
+        """Files added, copied, modified, renamed or of a new type in the index, compared with the last commit."""
+        against = "HEAD" if self.head() else self._empty_tree()
+        return self._names("diff-index", "--cached", "-z", "--name-only", "--relative", "--diff-filter=ACMRT", against)
+
+    def _empty_tree(self) -> str:
+        return self.run("hash-object", "-t", "tree", "--stdin", data=b"").strip()
+
+    def read_staged(self, path: str) -> bytes | None:
+        """A file as it stands in the index; None if it is not there."""
+        try:
+            return self._bytes("cat-file", "blob", f":./{path}")
+        except InvalidError:
+            return None
+
+    def add(self, paths: Iterable[str]) -> None:
+        """Stage files, as `git add` does."""
+        listed = list(paths)
+        if listed:
+            self.run("--literal-pathspecs", "add", "--", *listed)
+
+    def remove_cached(self, paths: Sequence[str]) -> None:
+        """Take files out of Git's index; the working tree is left alone."""
+        self.run("--literal-pathspecs", "rm", "-r", "-q", "--cached", "--ignore-unmatch", "--", *paths)
+
+    def _names(self, *arguments: str) -> list[str]:
+        return [name for name in self.run(*arguments).split("\0") if name]
+
+    # -- commits -----------------------------------------------------------------------------------------------------
+
+    def head(self) -> str | None:
+        """The current commit; None before the first."""
+        try:
+            return self._repo.head.commit.hexsha
+        except ValueError:
+            return None
+
+    def branch(self) -> str | None:
+        """The current branch; None when HEAD is detached."""
+        return None if self._repo.head.is_detached else self._repo.active_branch.name
+
+    def resolve(self, rev: str) -> str:
+        """The full id of the commit that `rev` names.
+
+        Raises:
+            UsageError: there is no such commit.
+        """
+        import git
+
+        try:
+            if not rev or rev.startswith("-"):
+                raise ValueError(rev)
+            return self._repo.commit(rev).hexsha
+        except (git.exc.GitError, git.exc.ODBError, ValueError, IndexError, KeyError, AttributeError) as error:
+            if self.head() is None:
+                raise UsageError(
+                    f"no such revision: {rev!r}; there are no commits yet", hint="make a first `git commit`"
+                ) from error
+            raise UsageError(f"no such revision: {rev!r}", hint="see `git branch -a`, `git tag`, `git log`") from error
+
+    def merge_base(self, first: str, second: str) -> str | None:
+        """The best common ancestor of two commits; None if they share none that is here."""
+        found: list[Any] = self._repo.merge_base(first, second)
+        return found[0].hexsha if found else None
+
+    def default_branches(self) -> list[str]:
+        """Names that exist of the branch that others start from, the most telling first."""
+        names = {reference.name for reference in self._repo.references}
+        return [one for one in ("origin/HEAD", "origin/main", "origin/master", "main", "master") if one in names]
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """A file of a commit; None if it has no such file.
+
+        Raises:
+            UnsafeError: a symbolic link stands there.
+        """
+        try:
+            item = self._repo.commit(commit).tree / (self.prefix + path)
+        except KeyError:
+            return None
+        if item.type != "blob":
+            return None
+        if item.mode == item.link_mode:
+            raise UnsafeError(f"{path} is a symbolic link in Git", hint="commit the file itself")
+        data: bytes = item.data_stream.read()
+        return data
+
+    def list(self, commit: str) -> list[str]:
+        """Every file of a commit below the mlgit root, seen from it."""
+        return self._names("ls-tree", "-r", "-z", "--name-only", commit)
+
+    def commits(self, *, branches: bool = False, tags: bool = False, every: bool = False) -> dict[str, str]:
+        """Commits to keep data of: id → the name that leads to it.
+
+        Args:
+            branches: the tips of all branches, remote-tracking ones too.
+            tags: all tagged commits.
+            every: every commit that any reference reaches.
+        """
+        found: dict[str, str] = {}
+        if branches:
+            found |= self._tips("refs/heads", "refs/remotes")
+        if tags:
+            found |= self._tips("refs/tags")
+        if every:
+            found |= {commit: commit[:7] for commit in self.run("rev-list", "--all").split()}
+        return found
+
+    def _tips(self, *prefixes: str) -> dict[str, str]:
+        shape = "%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end) %(refname:short)"
+        lines = self.run("for-each-ref", f"--format={shape}", *prefixes).splitlines()
+        return dict(line.split(" ", 1) for line in lines)
+
+    def is_shallow(self) -> bool:
+        """Whether history is cut off, so that what it names cannot be known."""
+        return self.run("rev-parse", "--is-shallow-repository").strip() == "true"
+
+    def has_identity(self) -> bool:
+        """Whether Git knows whom to write as the author of a commit."""
+        try:
+            self.run("var", "GIT_AUTHOR_IDENT")
+        except InvalidError:
+            return False
+        return True
+
+    def hooks_folder(self) -> Path:
+        """Where Git looks for hooks."""
+        found = subprocess.run(
+            ["git", "rev-parse", "--git-path", "hooks"], cwd=self.root, capture_output=True, check=True
+        )
+        return self.root / os.fsdecode(found.stdout).strip()
+
+    @staticmethod
+    def clone(url: str, target: Path, branch: str | None = None) -> None:
+        """Clone a Git repository; protocols that run commands are refused.
+
+        Raises:
+            UnsafeError: the URL is of such a protocol.
+            InvalidError: Git could not clone it.
+        """
+        import git
+
+        try:
+            options = {"branch": branch} if branch else {}
+            git.Repo.clone_from(url, target, **options)  # type: ignore[arg-type]
+        except (git.exc.UnsafeProtocolError, git.exc.UnsafeOptionError) as error:
+            raise UnsafeError(f"refused to clone {url!r}: it could run a command", hint="use https or ssh") from error
+        except git.exc.GitError as error:
+            words = [line.strip() for line in str(getattr(error, "stderr", error)).splitlines() if "fatal" in line]
+            said = words[-1].strip("' ") if words else "git clone failed"
+            raise InvalidError(
+                f"cannot clone {url!r}: {said}", hint="check the address with `git ls-remote`"
+            ) from error

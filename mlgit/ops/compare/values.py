@@ -1,0 +1,126 @@
+"""Parameters and metrics of two sides, or of many, as a report.
+
+What appeared or vanished is a row of its own, a whole file too: silence never means "no longer measured".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from mlgit.model.gate import Direction, Rule
+from mlgit.model.metric import Change, diff_values, match_keys
+from mlgit.model.relpath import RelPath
+from mlgit.model.report import Cell, Mark, Report, Row, Table
+from mlgit.ops.compare.files import chosen, declared, read_values, unique
+
+if TYPE_CHECKING:
+    from mlgit.repo import Repo
+    from mlgit.work.snapshot import Snapshot
+
+_SIDES: Final = ("base", "head")
+
+
+def params_diff(repo: Repo, base: Snapshot, head: Snapshot, *, targets: Collection[str] = ()) -> Report:
+    """Parameters that differ between two sides; columns file, param, base, head.
+
+    The files are those that stages read, those listed under `params:`, and `params.yaml` beside a stage file.
+
+    Args:
+        targets: only these files or folders.
+
+    Raises:
+        InvalidError: a stage file or a params file is malformed.
+    """
+    paths = chosen([*declared(repo, head).params, *declared(repo, base).params], targets)
+    rows = [
+        Row((path, change.key, change.old, change.new), change.mark, note)
+        for path in paths
+        for change, note in _changes(repo, path, base, head)
+    ]
+    table = Table("params", "Parameters", ("file", "param", *_SIDES), tuple(rows), "no parameters")
+    return Report("params-diff", "Parameters", (table,), base=base.name, head=head.name)
+
+
+def metrics_diff(
+    repo: Repo,
+    base: Snapshot,
+    head: Snapshot,
+    *,
+    rules: Sequence[Rule] = (),
+    targets: Collection[str] = (),
+) -> Report:
+    """Metrics of two sides; columns file, metric, base, head, delta (in the metric's unit), relative (a fraction).
+
+    Args:
+        rules: gates, which say for some metrics whether higher or lower is better; the others are only `changed`.
+        targets: only these files or folders.
+
+    Raises:
+        InvalidError: a stage file or a metrics file is malformed.
+    """
+    paths = chosen([*declared(repo, head).metrics, *declared(repo, base).metrics], targets)
+    rows = []
+    for path in paths:
+        found = list(_changes(repo, path, base, head))
+        better = _directions(path, [change.key for change, _ in found], rules)
+        for change, note in found:
+            cells = (path, change.key, change.old, change.new, change.delta, change.relative)
+            rows.append(Row(cells, _mark(change, better.get(change.key, "none")), note))
+    columns = ("file", "metric", *_SIDES, "delta", "relative")
+    table = Table("metrics", "Metrics", columns, tuple(rows), "no metrics")
+    return Report("metrics-diff", "Metrics", (table,), base=base.name, head=head.name)
+
+
+def metrics_show(repo: Repo, snapshots: Sequence[Snapshot], *, targets: Collection[str] = ()) -> Report:
+    """Metrics of one or many sides; columns file, metric, then `value`, or one column a side under its name.
+
+    Raises:
+        InvalidError: a stage file or a metrics file is malformed.
+    """
+    sides = list({snapshot.name: snapshot for snapshot in snapshots}.values())
+    rows: list[Row] = []
+    for path in chosen([path for side in sides for path in declared(repo, side).metrics], targets):
+        values = [read_values(repo, path, side) for side in sides]
+        keys = unique(key for found in values if found for key in found)
+        if not keys:
+            rows.append(_absent(path, len(sides)))
+        rows += [Row((path, key, *((found or {}).get(key) for found in values))) for key in keys]
+    columns = ("file", "metric", *(("value",) if len(sides) == 1 else (side.name for side in sides)))
+    table = Table("metrics", "Metrics", columns, tuple(rows), "no metrics")
+    return Report("metrics-show", "Metrics", (table,), head=sides[0].name if len(sides) == 1 else None)
+
+
+def _changes(repo: Repo, path: RelPath, base: Snapshot, head: Snapshot) -> Iterator[tuple[Change, str]]:
+    """Every value of one file, and what a reader must know of it; at least one for every file."""
+    old, new = read_values(repo, path, base), read_values(repo, path, head)
+    if old is None and new is None:
+        yield Change("", Mark.WARN, None, None), "declared, but on neither side"
+        return
+    note = "no such file at the base" if old is None else "no such file at the head" if new is None else ""
+    changes = diff_values(old, new)
+    if note and not changes:
+        yield Change("", Mark.ADDED if old is None else Mark.REMOVED, None, None), note
+    for change in changes:
+        yield change, note
+
+
+def _absent(path: RelPath, sides: int) -> Row:
+    nothing: tuple[Cell, ...] = (None,) * sides
+    return Row((path, "", *nothing), Mark.WARN, "declared, but it is missing or holds no value")
+
+
+def _directions(path: RelPath, keys: list[str], rules: Sequence[Rule]) -> dict[str, Direction]:
+    """Which way is better, by key, as far as a rule says so; the first rule that knows wins."""
+    better: dict[str, Direction] = {}
+    for rule in rules:
+        if rule.direction != "none" and rule.file in (None, path):
+            for key in match_keys(rule.key, keys):
+                better.setdefault(key, rule.direction)
+    return better
+
+
+def _mark(change: Change, direction: Direction) -> Mark:
+    if change.mark is not Mark.CHANGED or not change.delta or direction == "none":
+        return change.mark
+    return Mark.BETTER if (change.delta > 0) == (direction == "higher") else Mark.WORSE

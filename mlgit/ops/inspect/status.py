@@ -1,0 +1,67 @@
+"""`status`: tracked data that differs from its pointer, and stages that are not up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mlgit.model.relpath import RelPath
+from mlgit.model.report import Mark, Report, Row, Table, count
+from mlgit.pipeline.status import StageStatus
+from mlgit.repo import Repo
+from mlgit.work.outputs import Tracked
+
+_MARKS = {"modified": Mark.CHANGED, "deleted": Mark.REMOVED, "missing": Mark.WARN, "unchanged": Mark.SAME}
+
+
+def status(repo: Repo, paths: Iterable[RelPath] = (), stages: Iterable[str] = ()) -> Report:
+    """Compare the working tree with pointers and locks.
+
+    Args:
+        paths: only these tracked paths; all if empty.
+        stages: only these stage addresses; all if empty.
+
+    Returns:
+        A report of kind `status`: tables `data` (path, state, size) and `stages` (stage, state, why).
+
+    Raises:
+        InvalidError, UnsafeError: a pointer, stage file or lock is malformed.
+    """
+    wanted, chosen = list(paths), tuple(stages)
+    pointed = [one.tracked for one in repo.targets(wanted) if one.tracked.stage is None] if not chosen or wanted else []
+    data = tuple(_data_row(repo, one) for one in dict.fromkeys(pointed))
+    seen = repo.pipeline.status(chosen) if repo.project().stages and (chosen or not wanted) else ()
+    tables = (
+        Table("data", "Data", ("path", "state", "size"), data, empty="nothing tracked by a pointer"),
+        Table("stages", "Stages", ("stage", "state", "why"), tuple(map(_stage_row, seen)), empty="no stages"),
+    )
+    return Report("status", "Status", tables, notes=(_summary(data, seen),))
+
+
+def _data_row(repo: Repo, one: Tracked) -> Row:
+    wanted = one.content
+    present = repo.workspace.identify(one.path)
+    if present is None:
+        state = "deleted" if wanted and repo.workspace.has(wanted) else "missing"
+        note = "" if state == "deleted" else f"not in the cache; get it with `mlgit pull {one.path}`"
+        return Row((one.path, state, wanted.size if wanted else None), _MARKS[state], note)
+    state = "unchanged" if wanted and present.oid == wanted.oid else "modified"
+    return Row((one.path, state, present.size), _MARKS[state])
+
+
+def _stage_row(one: StageStatus) -> Row:
+    if not one.changes:
+        return Row((one.address, "up to date", None), Mark.SAME)
+    why = "; ".join(change.words for change in one.changes)
+    if one.stage.frozen:
+        return Row((one.address, "frozen", why), Mark.INFO)
+    return Row((one.address, "changed", why), Mark.CHANGED)
+
+
+def _summary(data: tuple[Row, ...], stages: tuple[StageStatus, ...]) -> str:
+    changed = sum(row.mark is not Mark.SAME for row in data)
+    stale = sum(bool(one.changes) and not one.stage.frozen for one in stages)
+    if not changed and not stale:
+        return "everything is up to date"
+    parts = [f"{count(changed, 'tracked path')} changed"] if changed else []
+    parts += [f"{count(stale, 'stage')} to reproduce"] if stale else []
+    return "; ".join(parts)

@@ -1,0 +1,90 @@
+"""`fsck`: is everything that is named there, and whole; with `repair`, what can be mended is."""
+
+from __future__ import annotations
+
+from mlgit.errors import MlgitError
+from mlgit.model.oid import Oid
+from mlgit.model.report import Mark, Report, Row, Table, Verdict, count, format_bytes
+from mlgit.repo import Repo
+from mlgit.store import fsck, transfer
+from mlgit.store.backend import Progress
+from mlgit.store.fsck import Findings
+from mlgit.store.objects import Store
+from mlgit.store.reach import reach
+from mlgit.work import sync
+
+_COLUMNS = ("object", "problem", "state", "named_by")
+
+
+def examine(
+    repo: Repo, *, full: bool, repair: bool = False, remote: str | None = None, progress: Progress | None = None
+) -> Report:
+    """Check the cache, or a remote, against its indexes and against what the working tree names.
+
+    Args:
+        full: hash every byte; otherwise existence and sizes.
+        repair: set damaged objects of the cache aside and fetch them anew from any remote.
+        remote: check this remote instead of the cache.
+
+    Returns:
+        A report of kind `fsck` with a table `problems` (object, problem, state, named_by); FAIL while any is left.
+
+    Raises:
+        IntegrityError: an index is damaged.
+        MlgitError: the store cannot be read.
+    """
+    store = sync.open_remote(repo.workspace, repo.config.pick(remote)) if remote else repo.workspace.store
+    found = fsck.check(store, full=full, progress=progress)
+    notes = []
+    mended: set[Oid] = set()
+    if repair and remote is None:
+        moved = fsck.set_aside(store, found)
+        notes += [f"set aside: {path}" for path in moved]
+        mended = _refetch(repo, set(found.damaged))
+    names, absent = _named(repo, store)
+    problems = {**found.damaged, **{oid: "not in the store" for oid in absent - found.damaged.keys()}}
+    if repair and remote is None:
+        mended |= _refetch(repo, absent - mended)
+    rows = tuple(_row(oid, problems[oid], oid in mended, names.get(oid, "")) for oid in sorted(problems))
+    left = len(problems) - len(mended & problems.keys())
+    notes.append(f"{count(found.checked, 'object')}, {format_bytes(found.size)} checked, {count(left, 'problem')} left")
+    if not full:
+        notes.append("bytes were not compared with their ids; do that with --full")
+    table = Table("problems", "Problems", _COLUMNS, rows, empty="none")
+    verdict = Verdict.FAIL if left else Verdict.PASS
+    return Report("fsck", f"Store {store.backend.url}", (table,), verdict, notes=tuple(notes))
+
+
+def _row(oid: Oid, problem: str, mended: bool, named_by: str) -> Row:
+    return Row((oid, problem, "mended" if mended else "lost", named_by), Mark.PASS if mended else Mark.FAIL)
+
+
+def _named(repo: Repo, store: Store) -> tuple[dict[Oid, str], set[Oid]]:
+    """Which tracked path names each object, and which of them are nowhere in the store."""
+    names: dict[Oid, str] = {}
+    absent: set[Oid] = set()
+    for one in repo.tracked().values():
+        if one.content is None:
+            continue
+        try:
+            found = reach([one.content], store, strict=False)
+        except MlgitError:
+            names[one.content.oid] = one.path
+            continue
+        names |= dict.fromkeys(found.oids, one.path)
+        absent |= store.missing(found.oids) | found.absent
+    return names, absent
+
+
+def _refetch(repo: Repo, wanted: set[Oid]) -> set[Oid]:
+    """Bring objects back from whichever remote has them; returns those that came."""
+    came: set[Oid] = set()
+    for config in repo.config.remotes.values() if wanted else ():
+        try:
+            remote = sync.open_remote(repo.workspace, config)
+            here = (wanted - came) - remote.missing(wanted - came)
+            transfer.copy(here, remote, repo.workspace.store)
+            came |= here
+        except MlgitError:
+            continue
+    return came

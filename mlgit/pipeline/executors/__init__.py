@@ -1,0 +1,1 @@
+"""Where the commands of stages run; each executor is one module."""

@@ -1,0 +1,74 @@
+"""Looking at what stages read and wrote.
+
+A path that no stage makes is identified once. One that a stage makes is known for good once that stage is done with;
+until then, and inside or around an output, it is looked at each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from mlgit.model.lock import StageLock
+from mlgit.model.relpath import RelPath
+from mlgit.model.stage import Stage
+from mlgit.model.tree import Content
+from mlgit.pipeline.graph import Graph
+from mlgit.pipeline.params import ParamFiles
+from mlgit.pipeline.status import Seen
+from mlgit.work.snapshot import Snapshot
+from mlgit.work.workspace import Workspace
+
+
+class Observer:
+    """What lies in the working tree, as far as stages are concerned."""
+
+    __slots__ = ("_graph", "_known", "_params", "_workspace")
+
+    def __init__(self, workspace: Workspace, snapshot: Snapshot, graph: Graph) -> None:
+        self._workspace = workspace
+        self._graph = graph
+        self._params = ParamFiles(snapshot.read)
+        self._known: dict[RelPath, Content | None] = {}
+
+    def look(self, stage: Stage, locked: StageLock | None, unknown: Collection[RelPath] = ()) -> Seen:
+        """The stage's inputs and outputs as they are.
+
+        A parameter file that another stage has yet to make counts as a dependency that is missing.
+
+        Args:
+            unknown: inputs that another stage will write, in a dry run; for them the lock is believed.
+
+        Raises:
+            InvalidError: a parameter is missing.
+        """
+        recorded = locked or StageLock(stage.cmd)
+        deps = {path: recorded.deps.get(path) if path in unknown else self.content(path) for path in stage.deps}
+        later = {ref.file for ref in stage.params if ref.file in unknown or self._is_unmade(ref.file)}
+        deps |= {file: None for file in later if file not in unknown}
+        refs = [ref for ref in stage.params if ref.file not in later]
+        params = self._params.values(refs, f"stage {stage.address!r}")
+        params |= {file: recorded.params.get(file, {}) for file in later}
+        return Seen(deps, params, {out.path: self.content(out.path) for out in stage.outs})
+
+    def _is_unmade(self, file: RelPath) -> bool:
+        return bool(self._graph.makers_of(file)) and self.content(file) is None
+
+    def content(self, path: RelPath) -> Content | None:
+        """What `path` holds."""
+        if path in self._known:
+            return self._known[path]
+        content = self._workspace.identify(path)
+        if not self._graph.makers_of(path):
+            self._known[path] = content
+        return content
+
+    def learn(self, outs: Mapping[RelPath, Content]) -> None:
+        """Take note of what stands at the outputs of a stage that is done with."""
+        self._known.update(outs)
+
+    def forget(self, outs: Iterable[RelPath]) -> None:
+        """Look at outputs anew, and at parameters in them: a stage has written them."""
+        paths = list(outs)
+        for path in paths:
+            self._known.pop(path, None)
+        self._params.forget(paths)

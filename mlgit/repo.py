@@ -1,0 +1,294 @@
+"""The repository: the one object that the command line, the operations and the public API work with.
+
+It knows where things stand (root, configuration, snapshots, what is tracked) and hands the work to the layers below.
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mlgit.errors import MissingError, UsageError
+from mlgit.fs import atomic
+from mlgit.git import Git
+from mlgit.model import config as configuration
+from mlgit.model.committed import LOCAL
+from mlgit.model.config import Config, Layer
+from mlgit.model.oid import Oid
+from mlgit.model.relpath import RelPath
+from mlgit.model.stage import resolve_path
+from mlgit.model.tree import Content
+from mlgit.pipeline.load import Project, load
+from mlgit.pipeline.pipeline import Pipeline
+from mlgit.store.objects import Store
+from mlgit.store.reach import reach
+from mlgit.work import sync
+from mlgit.work.difference import entry_of
+from mlgit.work.ignore import DEFAULT as DEFAULT_IGNORE
+from mlgit.work.ignore import NAME as IGNORE_NAME
+from mlgit.work.outputs import Tracked, owner, pointer_path, read_pointers
+from mlgit.work.snapshot import Commit, Snapshot, WorkingTree
+from mlgit.work.sync import Target
+from mlgit.work.workspace import CONTROL, Workspace
+
+LOCAL_FILES = "/cache/\n/tmp/\n/logs/\n/remotes/\n/index.db*\n/clock\n/lock\n/trusted\n/config.local.yaml\n"
+
+
+class Repo:
+    """An mlgit repository.
+
+    Args:
+        root: the folder that holds `.mlgit`, inside a Git working tree.
+
+    Raises:
+        UsageError: it is not inside a Git working tree.
+        InvalidError, UnsafeError: its configuration is malformed, or holds what it must not.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        git = Git.find(root)
+        if git is None:
+            raise UsageError(f"{root} is not in a Git repository", hint="run `git init` first")
+        self.git = git
+        self.config: Config = configuration.merge(self.layer(shared=True), self.layer(shared=False))
+        self.workspace = Workspace(root, self.config, git)
+
+    @classmethod
+    def find(cls, start: Path) -> Repo:
+        """The repository that `start` lies in.
+
+        Raises:
+            UsageError: there is none above it.
+        """
+        start = start.resolve()
+        for folder in (start, *start.parents):
+            if (folder / CONTROL).is_dir():
+                return cls(folder)
+        if Git.find(start) is not None:
+            raise UsageError(f"not an mlgit repository: {start}", hint="run `mlgit init` where your project begins")
+        if Git.is_bare(start):
+            raise UsageError(f"{start} is a bare Git repository", hint="work in a clone of it")
+        raise UsageError(f"not an mlgit repository: {start}", hint="run `git init` and `mlgit init`, or change folder")
+
+    @classmethod
+    def init(cls, root: Path, *, hash_algorithm: str | None = None) -> tuple[Repo, list[RelPath]]:
+        """Make `root` an mlgit repository; harmless where it is one already.
+
+        Returns:
+            The repository and the files to commit.
+
+        Raises:
+            UsageError: `root` is not in a Git working tree.
+            DiskError: it cannot be written.
+        """
+        root = root.resolve()
+        if Git.find(root) is None:
+            bare = Git.is_bare(root)
+            problem = "is a bare Git repository" if bare else "is not in a Git repository"
+            raise UsageError(f"{root} {problem}", hint="work in a clone of it" if bare else "run `git init` first")
+        control = root / CONTROL
+        with atomic.disk_errors(control):
+            control.mkdir(exist_ok=True)
+        layer = Layer(configuration.SHARED, {"core": {"hash": hash_algorithm}} if hash_algorithm else {})
+        texts = {
+            f"{CONTROL}/.gitignore": LOCAL_FILES,
+            configuration.SHARED: configuration.encode(layer),
+            IGNORE_NAME: DEFAULT_IGNORE,
+        }
+        made = [RelPath(name) for name in texts if not (root / name).exists()]
+        for name in made:
+            atomic.write_text(root / name, texts[name])
+        repo = cls(root)
+        repo.workspace.store.check_format(create=True)
+        return repo, made
+
+    # -- configuration -----------------------------------------------------------------------------------------------
+
+    def layer(self, *, shared: bool) -> Layer:
+        """One configuration file: the committed one, or this machine's."""
+        name = configuration.SHARED if shared else LOCAL
+        try:
+            data = (self.root / name).read_bytes()
+        except FileNotFoundError:
+            data = b""
+        return configuration.decode(data, name)
+
+    def write_layer(self, layer: Layer) -> RelPath:
+        """Replace one configuration file; returns its path."""
+        atomic.write_text(self.root / layer.where, configuration.encode(layer))
+        return RelPath(layer.where)
+
+    # -- paths -------------------------------------------------------------------------------------------------------
+
+    def path(self, text: str, cwd: Path) -> RelPath:
+        """`text`, typed by somebody who stands in `cwd`, as a path from the root.
+
+        Raises:
+            UsageError: it lies outside the repository.
+        """
+        here = RelPath.parse(cwd.resolve().relative_to(self.root).as_posix())
+        full = Path(text)
+        if full.is_absolute():
+            full = full.parent.resolve() / full.name
+            if not full.is_relative_to(self.root):
+                raise UsageError(f"{text} is outside the repository {self.root}", hint="copy it in first")
+            return RelPath.parse(full.relative_to(self.root).as_posix(), text)
+        return resolve_path(text, here, "path")
+
+    def paths(self, texts: Iterable[str], cwd: Path) -> list[RelPath]:
+        """Several paths, with globs that the shell left alone expanded over what is there and what is tracked."""
+        found: dict[RelPath, None] = {}
+        for text in texts:
+            if glob.has_magic(text) and not (cwd / text).exists():
+                names = sorted(glob.glob(text, root_dir=cwd, recursive=True))
+                if not names:
+                    raise MissingError(f"nothing matches {text!r}", hint="check the pattern")
+                names = [name for name in names if not name.endswith(".mlgit") or text.endswith(".mlgit")]
+                found |= dict.fromkeys(self.path(name, cwd) for name in names)
+            else:
+                found[self.path(text, cwd)] = None
+        return list(found)
+
+    # -- what is tracked ---------------------------------------------------------------------------------------------
+
+    def snapshot(self, rev: str | None = None) -> Snapshot:
+        """The commit that `rev` names, or the working tree.
+
+        Raises:
+            UsageError: there is no such commit.
+        """
+        return WorkingTree(self.root, self.git) if rev is None else Commit(self.git, rev)
+
+    @functools.cached_property
+    def pipeline(self) -> Pipeline:
+        """The stages of the working tree."""
+        return Pipeline(self.workspace, self.snapshot())
+
+    def tracked(self, snapshot: Snapshot | None = None) -> dict[RelPath, Tracked]:
+        """Every tracked output of a snapshot (the working tree by default) by path: pointers', then stages'.
+
+        Raises:
+            InvalidError, UnsafeError: a pointer, stage file or lock is malformed.
+        """
+        seen = snapshot or self.snapshot()
+        found = {
+            path: Tracked(path, one.content, pointer_path(path), remote=one.remote)
+            for path, one in read_pointers(seen).items()
+        }
+        found |= {one.path: one for one in _stage_outputs(self.project(snapshot))}
+        return found
+
+    def project(self, snapshot: Snapshot | None = None) -> Project:
+        """The stages of a snapshot; those of the working tree are read once."""
+        return self.pipeline.project if snapshot is None or snapshot.rev is None else load(snapshot)
+
+    def targets(self, paths: Iterable[RelPath], snapshot: Snapshot | None = None) -> list[Target]:
+        """The tracked outputs that `paths` mean: themselves, what they lie in, or what lies in them; all if none.
+
+        Raises:
+            UsageError: a path means none.
+        """
+        tracked = self.tracked(snapshot)
+        chosen: dict[tuple[RelPath, RelPath | None], Target] = {}
+        wanted = list(paths)
+        for path in wanted:
+            for target in _meant(path, tracked):
+                chosen[target.tracked.path, target.below] = target
+        return list(chosen.values()) if wanted else [Target(one) for one in tracked.values()]
+
+    def read(self, path: RelPath, snapshot: Snapshot | None = None) -> bytes | None:
+        """The bytes of a file as of `snapshot`: from Git, from the disk, or through the pointer or lock that names it.
+
+        None if the snapshot knows no such file.
+
+        Raises:
+            MissingError: its bytes are in neither the cache nor a remote.
+            IntegrityError: they are damaged.
+        """
+        seen = snapshot or self.snapshot()
+        data = seen.read(path)
+        if data is not None:
+            return data
+        found = owner(path, self.tracked(seen))
+        if found is None or found.content is None:
+            return None
+        return self.read_content(found, path)
+
+    def read_content(self, found: Tracked, path: RelPath) -> bytes | None:
+        """The bytes of the file `path`, which is or lies in the tracked output `found`; None if it is not there."""
+        oid = self._locate(found, path)
+        return None if oid is None else bytes(self.workspace.store.read(oid))
+
+    def _locate(self, found: Tracked, path: RelPath) -> Oid | None:
+        """The object of a file in a tracked output, fetched into the cache if need be."""
+        assert found.content is not None, "callers leave out outputs that have never been made"
+        target = Target(found, None if path == found.path else path)
+        if sync.missing(self.workspace, [target]):
+            try:
+                sync.fetch(self.workspace, [target], None)
+            except UsageError as error:
+                raise MissingError(f"{path} is not in the cache, and {error.message}", hint=error.hint) from error
+        entry = entry_of(found.content, found.path.name)
+        if target.below is not None:
+            try:
+                entry = self.workspace.find_entry(found.path, entry, path)
+            except MissingError:
+                return None
+        return None if entry.kind == "tree" else entry.oid
+
+    # -- what must be kept -------------------------------------------------------------------------------------------
+
+    def contents(self, snapshots: Iterable[Snapshot]) -> Iterator[Content]:
+        """What every tracked output of `snapshots` holds, each once."""
+        seen: set[Oid] = set()
+        for snapshot in snapshots:
+            for one in self.tracked(snapshot).values():
+                if one.content is not None and one.content.oid not in seen:
+                    seen.add(one.content.oid)
+                    yield one.content
+
+    def reachable(self, snapshots: Iterable[Snapshot], store: Store) -> set[Oid]:
+        """Every object of `snapshots` as far as `store` knows the trees."""
+        return set(reach(self.contents(snapshots), store, strict=False).oids)
+
+    # -- trusting remotes --------------------------------------------------------------------------------------------
+
+    def trusts(self, url: str) -> bool:
+        """Whether the user has agreed, on this machine, to send data to `url`."""
+        try:
+            return url in (self.root / CONTROL / "trusted").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return False
+
+    def trust(self, url: str) -> None:
+        """Remember that the user agreed."""
+        if not self.trusts(url):
+            file = self.root / CONTROL / "trusted"
+            before = file.read_text(encoding="utf-8") if file.exists() else ""
+            atomic.write_text(file, f"{before}{url}\n")
+
+
+def _stage_outputs(project: Project) -> Iterator[Tracked]:
+    for address, stage in project.stages.items():
+        locked = project.locked.get(address)
+        for out in stage.outs:
+            if out.cache:
+                content = locked.outs.get(out.path) if locked else None
+                yield Tracked(out.path, content, stage.file, address, push=out.push, remote=out.remote)
+
+
+def _meant(path: RelPath, tracked: dict[RelPath, Tracked]) -> list[Target]:
+    """What one path on the command line means."""
+    if path.endswith(".mlgit") and RelPath(path[: -len(".mlgit")]) in tracked:
+        path = RelPath(path[: -len(".mlgit")])
+    found = owner(path, tracked)
+    if found is not None:
+        return [Target(found, None if found.path == path else path)]
+    stages = [Target(one) for one in tracked.values() if one.stage == path]
+    inside = [Target(one) for one in tracked.values() if one.path.within(path)]
+    if not stages and not inside:
+        raise UsageError(f"{path} is not tracked", hint=f"see what is: `mlgit ls`; track it: `mlgit add {path}`")
+    return stages or inside

@@ -1,0 +1,124 @@
+"""Checking a store: does it hold what its indexes name, and do the bytes match their ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mlgit.errors import IntegrityError, MissingError
+from mlgit.fs import atomic
+from mlgit.model.oid import Oid
+from mlgit.store.backend import Progress
+from mlgit.store.hashing import hash_file
+from mlgit.store.objects import Store, object_name, pack_name
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a check found.
+
+    Attributes:
+        checked: number of objects.
+        size: bytes of them.
+        damaged: id → what is wrong, in words.
+        files: files of the backend in which damage was found.
+    """
+
+    checked: int = 0
+    size: int = 0
+    damaged: dict[Oid, str] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+
+
+def check(store: Store, *, full: bool, progress: Progress | None = None) -> Findings:
+    """Look at every object that the store's indexes name.
+
+    Args:
+        full: hash all bytes; otherwise compare existence and sizes of files only.
+
+    Raises:
+        IntegrityError: an index is damaged, so that what the store holds is not known.
+    """
+    store.catalog.refresh()
+    found = Findings()
+    sizes = {stat.name: stat.size for prefix in ("packs/", "objects/") for stat in store.backend.list(prefix)}
+    packed: dict[str, list[Oid]] = {}
+    for digest, place in store.catalog.places.items():
+        oid = Oid.from_digest(store.algorithm, digest)
+        found.checked += 1
+        found.size += place.slot.size
+        name = pack_name(place.pack) if place.pack else object_name(oid)
+        problem = _quick(sizes.get(name), place.slot.offset + place.slot.stored, exact=place.pack is None)
+        if problem:
+            _note(found, oid, name, problem)
+        elif place.pack:
+            packed.setdefault(name, []).append(oid)
+        elif full:
+            _check_file(store, oid, name, found, progress)
+    if full:
+        for name, oids in packed.items():
+            _check_pack(store, name, oids, found, progress)
+    return found
+
+
+def _quick(size: int | None, end: int, *, exact: bool) -> str | None:
+    if size is None:
+        return "its file is gone"
+    if size < end or (exact and size != end):
+        return f"its file has {size} bytes, {end} are needed"
+    return None
+
+
+def _note(found: Findings, oid: Oid, name: str, problem: str) -> None:
+    found.damaged[oid] = problem
+    found.files.add(name)
+
+
+def _check_file(store: Store, oid: Oid, name: str, found: Findings, progress: Progress | None) -> None:
+    local = store.linkable(oid)
+    if local is not None:
+        with atomic.disk_errors(local):
+            good = hash_file(store.algorithm, local) == oid
+    else:
+        good = store.digest(store.backend.read(name)) == oid.digest
+    if not good:
+        _note(found, oid, name, "its bytes do not match its id")
+    if progress is not None:
+        progress(store.locate(oid).slot.size)
+
+
+def _check_pack(store: Store, name: str, oids: list[Oid], found: Findings, progress: Progress | None) -> None:
+    try:
+        for _, data in store.read_many(oids):
+            if progress is not None:
+                progress(len(data))
+    except (IntegrityError, MissingError):
+        for oid in oids:
+            _check_one(store, oid, name, found)
+
+
+def _check_one(store: Store, oid: Oid, name: str, found: Findings) -> None:
+    try:
+        store.read(oid)
+    except (IntegrityError, MissingError):
+        _note(found, oid, name, "its bytes do not match its id")
+
+
+def set_aside(store: Store, found: Findings) -> list[str]:
+    """Take damaged objects out of a local store: their files move to `damaged/`, the rest is packed and indexed anew.
+
+    Returns:
+        The files that were moved, by their new names.
+    """
+    root = store.backend.local
+    if root is None or not found.files:
+        return []
+    store.retain(store.catalog.places.keys() - {oid.digest for oid in found.damaged}, repack=found.files)
+    moved = []
+    for name in sorted(found.files):
+        old, new = root / name, root / "damaged" / name.replace("/", "-")
+        if old.exists():
+            with atomic.disk_errors(old):
+                new.parent.mkdir(exist_ok=True)
+                old.replace(new)
+            moved.append(str(new))
+    return moved

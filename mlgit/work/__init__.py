@@ -1,0 +1,1 @@
+"""The working tree against the store: pointers, add, status, checkout and diff."""

@@ -1,0 +1,282 @@
+"""Putting content into the working tree: a pure plan, then its execution.
+
+The plan lists, folder by folder, what goes, what comes and what would be lost. Nothing of the user's is overwritten
+unless its bytes are in the cache. Whatever comes is built aside and renamed into place, a new folder as a whole, so
+that a killed checkout leaves old or new files and nothing in between.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from mlgit.errors import DiskError, RefusedError
+from mlgit.fs import atomic
+from mlgit.fs.confine import Folder
+from mlgit.fs.fingerprint import UNSURE, disk_now, fingerprint, settled
+from mlgit.fs.link import LinkKind, place
+from mlgit.model import tree as trees
+from mlgit.model.oid import Oid
+from mlgit.model.relpath import RelPath
+from mlgit.model.tree import Entry
+from mlgit.store.backend import Progress
+from mlgit.store.objects import LARGE, Store
+from mlgit.work.difference import Load
+from mlgit.work.identify import check_link
+from mlgit.work.index import UNSETTLED, FolderRow, StatIndex, signature
+
+_SHOWN: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FolderStep:
+    """What happens in one folder.
+
+    Attributes:
+        remove: names that go, whole sub-folders included.
+        put: files and links that come or are replaced.
+        make: sub-folders that come with everything below them.
+    """
+
+    path: RelPath
+    remove: tuple[str, ...] = ()
+    put: tuple[Entry, ...] = ()
+    make: tuple[Entry, ...] = ()
+
+
+class _Names(NamedTuple):
+    """A folder's step under construction."""
+
+    remove: list[str]
+    put: list[Entry]
+    make: list[Entry]
+
+
+@dataclass(slots=True)
+class CheckoutPlan:
+    """All folders' steps, and the paths whose present content is in no store."""
+
+    folders: list[FolderStep] = field(default_factory=list)
+    lost: list[RelPath] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """For `--dry-run`: one line a name."""
+        found = []
+        for step in self.folders:
+            found += [f"remove {step.path.child(name)}" for name in step.remove]
+            found += [f"write {step.path.child(entry.name)}" for entry in step.put]
+            found += [f"write {step.path.child(entry.name)}/ ({entry.files} files)" for entry in step.make]
+        return found
+
+
+def plan(
+    path: RelPath,
+    have: Entry | None,
+    want: Entry | None,
+    *,
+    load_have: Load,
+    load_want: Load,
+    kept: Callable[[Oid], bool],
+) -> CheckoutPlan:
+    """What turns `have` at `path` into `want`.
+
+    Args:
+        kept: whether an object is in the cache, so that its file may be overwritten.
+    """
+    made = CheckoutPlan()
+    pending: list[tuple[RelPath, dict[str, Entry], dict[str, Entry]]] = []
+    pending.append((path.parent, {have.name: have} if have else {}, {want.name: want} if want else {}))
+    while pending:
+        folder, old, new = pending.pop()
+        step = _Names([], [], [])
+        for name in sorted({*old, *new}, key=trees.sort_key):
+            first, last = old.get(name), new.get(name)
+            if first == last:
+                continue
+            at = folder.child(name)
+            if first and last and first.kind == last.kind == "tree":
+                pending.append((at, _by_name(load_have(first.oid, at)), _by_name(load_want(last.oid, at))))
+                continue
+            if first:
+                made.lost += _unkept(at, first, load_have, kept)
+            if first and (last is None or "tree" in (first.kind, last.kind)):
+                step.remove.append(name)
+            if last:
+                (step.make if last.kind == "tree" else step.put).append(last)
+        if any(step):
+            made.folders.append(FolderStep(folder, tuple(step.remove), tuple(step.put), tuple(step.make)))
+    return made
+
+
+def _by_name(tree: trees.Tree) -> dict[str, Entry]:
+    return {entry.name: entry for entry in tree.entries}
+
+
+def _unkept(path: RelPath, entry: Entry, load: Load, kept: Callable[[Oid], bool]) -> list[RelPath]:
+    found, pending = [], [(path, entry)]
+    while pending:
+        at, one = pending.pop()
+        if one.kind == "tree":
+            pending += [(at.child(below.name), below) for below in load(one.oid, at).entries]
+        elif not kept(one.oid):
+            found.append(at)
+    return found
+
+
+def refuse_loss(made: CheckoutPlan) -> None:
+    """Stop when the plan would destroy content that is in no store.
+
+    Raises:
+        RefusedError: listing the paths.
+    """
+    if made.lost:
+        shown = "".join(f"\n  {path}" for path in sorted(made.lost)[:_SHOWN])
+        more = f"\n  and {len(made.lost) - _SHOWN} more" if len(made.lost) > _SHOWN else ""
+        raise RefusedError(
+            f"these have changes that are in no store and would be lost:{shown}{more}",
+            hint="save them with `mlgit add`, or overwrite them with --force",
+        )
+
+
+class Placer:
+    """Executes a plan.
+
+    Args:
+        scratch: folder for what is being written, on the working tree's file system if there is one.
+        links: kinds of links to try for large files, in order; hard and symbolic ones share the cache's read-only file.
+    """
+
+    def __init__(
+        self, root: Path, scratch: Path, store: Store, index: StatIndex, *, links: tuple[LinkKind, ...]
+    ) -> None:
+        self._root = root
+        self._scratch = scratch
+        self._store = store
+        self._index = index
+        self._links = links
+        self._rows: list[tuple[RelPath, list[Entry], list[os.stat_result | None]]] = []
+        self.progress: Progress | None = None
+
+    def apply(self, made: CheckoutPlan, top: RelPath, rules: bytes) -> None:
+        """Carry out every step; `top` is the tracked path, `rules` the digest of the ignore rules.
+
+        Raises:
+            UnsafeError: a parent is a symbolic link, or a link of the content leads out of `top`.
+            MissingError, IntegrityError: an object is not there, or damaged; files already written stay whole.
+            DiskError: the disk refused.
+        """
+        for step in made.folders:
+            with Folder.beneath(self._root, step.path.parts, create=True) as folder:
+                self._step(folder, step, top)
+        self._remember(rules)
+
+    def _step(self, folder: Folder, step: FolderStep, top: RelPath) -> None:
+        with self._workshop(folder) as aside, atomic.disk_errors(step.path or top):
+            name = secrets.token_hex(8)
+            try:
+                with aside.folder(name, create=True) as built:
+                    self._put_files(built, step.path, step.put, top)
+                    for entry in step.make:
+                        with built.folder(entry.name, create=True) as below:
+                            self._make(below, step.path.child(entry.name), entry, top)
+                    for old in step.remove:
+                        folder.remove(old)
+                    for entry in (*step.put, *step.make):
+                        built.rename(entry.name, folder, entry.name)
+            finally:
+                aside.remove(name)
+
+    def _workshop(self, folder: Folder) -> Folder:
+        """The scratch folder, or where that is on another file system, the target folder itself."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        scratch = Folder.beneath(self._scratch)
+        here, there = folder.status(), scratch.status()
+        if here.st_dev == there.st_dev:
+            return scratch
+        scratch.close()
+        return Folder.beneath(self._root, folder.path.relative_to(self._root).parts)
+
+    def _make(self, folder: Folder, path: RelPath, entry: Entry, top: RelPath) -> None:
+        tree = self._store.tree(entry.oid)
+        stats = self._put_files(folder, path, [one for one in tree.entries if one.kind != "tree"], top)
+        for one in tree.entries:
+            if one.kind == "tree":
+                with folder.folder(one.name, create=True) as below:
+                    self._make(below, path.child(one.name), one, top)
+        self._rows.append((path, list(tree.entries), [stats.get(one.name) for one in tree.entries]))
+
+    def _put_files(
+        self, folder: Folder, path: RelPath, entries: Iterable[Entry], top: RelPath
+    ) -> dict[str, os.stat_result]:
+        """Write files into a folder that nobody sees yet; returns their stats by name."""
+        stats = {}
+        small: dict[Oid, list[Entry]] = {}
+        for entry in entries:
+            if entry.size >= LARGE and entry.kind != "link":
+                stats[entry.name] = self._large(folder, entry)
+            else:
+                small.setdefault(entry.oid, []).append(entry)
+        for oid, data in self._store.read_many(small):
+            for entry in small[oid]:
+                if entry.kind == "link":
+                    check_link(bytes(data).decode(), path.child(entry.name), top)
+                stats[entry.name] = self._small(folder, entry, data)
+        return stats
+
+    def _small(self, folder: Folder, entry: Entry, data: bytes | memoryview) -> os.stat_result:
+        if entry.kind == "link":
+            folder.symlink(bytes(data).decode(), entry.name)
+            return self._seen(folder, entry)
+        descriptor = folder.create(entry.name, 0o777 if entry.kind == "exec" else 0o666)
+        try:
+            atomic.write_all(descriptor, data)
+            found = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        if self.progress is not None:
+            self.progress(entry.size)
+        return found
+
+    def _large(self, folder: Folder, entry: Entry) -> os.stat_result:
+        source = self._store.verified_file(entry.oid)
+        links = tuple(kind for kind in self._links if entry.kind != "exec" or kind in ("reflink", "copy"))
+        place(source, folder, entry.name, links, 0o777 if entry.kind == "exec" else 0o666)
+        return self._seen(folder, entry)
+
+    def _seen(self, folder: Folder, entry: Entry) -> os.stat_result:
+        found = folder.stat(entry.name)
+        if found is None:
+            raise DiskError(f"{folder.path / entry.name} vanished while it was written", hint="run the command again")
+        if self.progress is not None:
+            self.progress(entry.size)
+        return found
+
+    def _remember(self, rules: bytes) -> None:
+        """Keep the fingerprints of whole new folders, so that the next status reads none of their files."""
+        now = disk_now(str(self._store.scratch.parent / "clock"))
+        for path, entries, stats in self._rows:
+            prints = [fingerprint(found) if found else UNSURE for found in stats]
+            quiet = all(found is None or settled(found, now) for found in stats)
+            evidence: list[tuple[str, str, int | Oid]] = [
+                (entry.name, entry.kind, entry.oid if entry.kind == "tree" else seen)
+                for entry, seen in zip(entries, prints, strict=True)
+            ]
+            data = trees.encode(entries)
+            content = trees.Content(
+                Oid.from_digest(self._store.algorithm, self._store.digest(data)),
+                "tree",
+                sum(entry.size for entry in entries),
+                sum(entry.files for entry in entries),
+            )
+            folders = frozenset(entry.name for entry in entries if entry.kind == "tree")
+            seen = signature(rules, evidence) if quiet else UNSETTLED
+            sure = [
+                one if found is None or settled(found, now) else UNSURE
+                for one, found in zip(prints, stats, strict=True)
+            ]
+            self._index.put_folder(path, FolderRow(seen, rules, frozenset(), folders, content), data, sure)
+        self._rows.clear()

@@ -1,0 +1,55 @@
+"""Keeping tracked data out of Git: one exact line per output in the `.gitignore` beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mlgit.errors import UnsafeError
+from mlgit.fs import atomic
+from mlgit.model.relpath import RelPath
+
+NAME = ".gitignore"
+_Edit = Callable[[list[str], list[str]], list[str]]
+
+
+def pattern(name: str) -> str:
+    """The line that ignores exactly `name` in its own folder."""
+    return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", name)
+
+
+def ignore(root: Path, paths: Iterable[RelPath]) -> list[RelPath]:
+    """Add what is missing; returns the `.gitignore` files that changed.
+
+    Raises:
+        UnsafeError: a `.gitignore` is a symbolic link.
+    """
+    return _edit(root, paths, lambda lines, wanted: lines + [line for line in wanted if line not in lines])
+
+
+def unignore(root: Path, paths: Iterable[RelPath]) -> list[RelPath]:
+    """Take the lines out again; an empty `.gitignore` is deleted."""
+    return _edit(root, paths, lambda lines, unwanted: [line for line in lines if line not in unwanted])
+
+
+def _edit(root: Path, paths: Iterable[RelPath], edit: _Edit) -> list[RelPath]:
+    folders: dict[RelPath, list[str]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, []).append(pattern(path.name))
+    changed = []
+    for folder, patterns in folders.items():
+        file = root / folder / NAME
+        if file.is_symlink():
+            raise UnsafeError(f"{file} is a symbolic link", hint="replace it with a file of its own")
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        lines = edit(text.splitlines(), patterns)
+        if lines == text.splitlines():
+            continue
+        if lines:
+            atomic.write_text(file, "\n".join(lines) + "\n")
+        else:
+            with atomic.disk_errors(file):
+                file.unlink()
+        changed.append(folder.child(NAME))
+    return changed

@@ -1,0 +1,47 @@
+"""`.mlgitignore`: which names inside tracked folders are not versioned; gitignore syntax, one file at the root."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from xxhash import xxh3_128_digest
+
+from mlgit.errors import InvalidError
+
+if TYPE_CHECKING:
+    from pathspec import PathSpec
+
+NAME: Final = ".mlgitignore"
+DEFAULT: Final = """\
+# Names that mlgit leaves out of tracked folders; the syntax of .gitignore.
+.DS_Store
+.ipynb_checkpoints/
+__pycache__/
+"""
+
+
+class Ignore:
+    """The rules of one repository; compiled only when a name that nobody has seen turns up."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / NAME
+        try:
+            self._text = self._path.read_bytes()
+        except OSError:
+            self._text = b""
+        self.rules = xxh3_128_digest(self._text)
+
+    @functools.cached_property
+    def _spec(self) -> PathSpec[Any]:
+        from pathspec import GitIgnoreSpec
+
+        try:
+            return GitIgnoreSpec.from_lines(self._text.decode().splitlines())
+        except (UnicodeDecodeError, ValueError) as error:
+            raise InvalidError(f"{self._path}: {error}", hint="use the syntax of .gitignore, in UTF-8") from error
+
+    def matches(self, path: str, *, folder: bool) -> bool:
+        """Whether the root-relative `path` is left out."""
+        return bool(self._text) and self._spec.match_file(path + "/" if folder else path)

@@ -1,0 +1,73 @@
+"""`move` and `remove`: a tracked path together with its pointer and its line in `.gitignore`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from mlgit.errors import UsageError
+from mlgit.fs import atomic
+from mlgit.fs.confine import Folder
+from mlgit.model import pointer
+from mlgit.model.relpath import RelPath
+from mlgit.work import gitignore
+from mlgit.work.outputs import Tracked, owner, pointer_path, read_pointers
+from mlgit.work.snapshot import WorkingTree
+from mlgit.work.workspace import Workspace
+
+
+def move(workspace: Workspace, source: RelPath, target: RelPath, tracked: dict[RelPath, Tracked]) -> list[RelPath]:
+    """Rename the tracked `source` to `target`; returns the files for Git, gone ones included.
+
+    Raises:
+        UsageError: `source` is not tracked by a pointer, or something stands at `target`.
+    """
+    found = _pointed(source, tracked)
+    if (workspace.root / target).is_dir():
+        target = target.child(source.name)
+    if target in tracked or (workspace.root / target).exists():
+        raise UsageError(f"{target} is there already", hint="choose another name, or remove it first")
+    if owner(target, tracked) is not None:
+        raise UsageError(f"{target} lies inside a tracked folder", hint="choose a place outside it")
+    one = read_pointers(WorkingTree(workspace.root, workspace.git))[found.path]
+    with (
+        Folder.beneath(workspace.root, source.parent.parts) as old,
+        Folder.beneath(workspace.root, target.parent.parts, create=True) as new,
+        atomic.disk_errors(source),
+    ):
+        new_text = pointer.encode(dataclasses.replace(one, out=target.name))
+        atomic.write_text(workspace.root / pointer_path(target), new_text)
+        ignored = gitignore.ignore(workspace.root, [target])
+        if old.stat(source.name) is not None:
+            old.rename(source.name, new, target.name)
+        old.remove(source.name + pointer.SUFFIX)
+    ignored += gitignore.unignore(workspace.root, [source])
+    workspace.index.drop(source)
+    workspace.index.save()
+    return [pointer_path(source), pointer_path(target), *dict.fromkeys(ignored)]
+
+
+def remove(workspace: Workspace, path: RelPath, tracked: dict[RelPath, Tracked], *, data: bool) -> list[RelPath]:
+    """Stop tracking `path`; returns the files for Git, gone ones included.
+
+    Args:
+        data: delete the file or folder from the working tree too; what is in the cache stays there.
+
+    Raises:
+        UsageError: it is not tracked by a pointer.
+    """
+    found = _pointed(path, tracked)
+    if data:
+        workspace.remove(found.path)
+    workspace.remove(found.file)
+    return [found.file, *gitignore.unignore(workspace.root, [found.path])]
+
+
+def _pointed(path: RelPath, tracked: dict[RelPath, Tracked]) -> Tracked:
+    """The output that `path`, or the pointer `path`, means."""
+    name = RelPath(path[: -len(pointer.SUFFIX)]) if path.endswith(pointer.SUFFIX) else path
+    found = tracked.get(name)
+    if found is None:
+        raise UsageError(f"{path} is not tracked", hint="see what is: `mlgit ls`")
+    if found.stage is not None:
+        raise UsageError(f"{path} is an output of the stage {found.stage}", hint=f"edit the stage in {found.file}")
+    return found

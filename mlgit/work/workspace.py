@@ -1,0 +1,267 @@
+"""The workspace: one repository's working tree, cache, index and locks, and the steps that all verbs are made of."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import cast
+
+from mlgit.errors import MissingError
+from mlgit.fs import atomic
+from mlgit.fs.confine import Folder
+from mlgit.fs.link import LINK_KINDS, LinkKind
+from mlgit.fs.lock import locked
+from mlgit.git import Git
+from mlgit.model import tree as trees
+from mlgit.model.config import Config
+from mlgit.model.oid import Oid
+from mlgit.model.relpath import RelPath
+from mlgit.model.tree import Content, Entry, Tree
+from mlgit.store.backend import Progress
+from mlgit.store.local import LocalBackend
+from mlgit.store.objects import LARGE, Store, require_algorithm
+from mlgit.store.reach import reach
+from mlgit.work import gitignore
+from mlgit.work.checkout import CheckoutPlan, FolderStep, Placer, plan, refuse_loss
+from mlgit.work.difference import Load, entry_of
+from mlgit.work.identify import Identifier
+from mlgit.work.ignore import Ignore
+from mlgit.work.index import StatIndex
+
+CONTROL = ".mlgit"
+
+
+class Workspace:
+    """The working tree below `root` and the cache beside it.
+
+    Args:
+        root: absolute path of the folder that holds `.mlgit`.
+    """
+
+    def __init__(self, root: Path, config: Config, git: Git) -> None:
+        self.root = root
+        self.config = config
+        self.git = git
+        self.control = root / CONTROL
+        self.scratch = self.control / "tmp"
+
+    @functools.cached_property
+    def store(self) -> Store:
+        """The cache."""
+        folder = self.config.cache_path(self.root)
+        return Store(LocalBackend(folder), self.config.hash, scratch=folder / "tmp")
+
+    @functools.cached_property
+    def index(self) -> StatIndex:
+        """What was seen where."""
+        return StatIndex(self.control / "index.db")
+
+    @functools.cached_property
+    def ignore(self) -> Ignore:
+        """The rules of `.mlgitignore`."""
+        return Ignore(self.root)
+
+    @contextlib.contextmanager
+    def writing(self, purpose: str, *, alone_in_cache: bool = False) -> Iterator[None]:
+        """Hold the locks that a verb needs which changes the working tree or the cache.
+
+        Args:
+            purpose: the verb, for whoever waits.
+            alone_in_cache: nobody else may write to the cache meanwhile, not even from another repository.
+
+        Raises:
+            LockedError: another process kept one of them.
+        """
+        cache_lock = self.store.scratch.parent / "lock"
+        with locked(self.control / "lock", purpose), locked(cache_lock, purpose, shared=not alone_in_cache):
+            yield
+
+    # -- naming and saving -------------------------------------------------------------------------------------------
+
+    def identify(self, path: RelPath, progress: Progress | None = None) -> Content | None:
+        """What `path` holds now, files with known fingerprints not read; None if nothing is there.
+
+        Raises:
+            UnsafeError, InvalidError, DiskError: as `Identifier.content`.
+        """
+        found = Identifier(self.root, self.store, self.index, self.ignore, progress=progress).content(path)
+        self.index.save()
+        return found
+
+    def save(
+        self, paths: Iterable[RelPath], *, follow: bool = False, progress: Progress | None = None
+    ) -> dict[RelPath, Content]:
+        """Put what `paths` hold into the cache, durably and in one batch.
+
+        Raises:
+            MissingError: a path does not exist; nothing was saved then.
+            UnsafeError, InvalidError, DiskError: as `Identifier.content`; nothing was saved then.
+        """
+        saved = {}
+        with self.store.writer() as writer:
+            reader = Identifier(
+                self.root, self.store, self.index, self.ignore, sink=writer, follow=follow, progress=progress
+            )
+            for path in paths:
+                content = reader.content(path)
+                if content is None:
+                    raise MissingError(f"no such file or folder: {path}", hint="check the spelling")
+                saved[path] = content
+        self.index.save()
+        return saved
+
+    def has(self, content: Content) -> bool:
+        """Whether every object of `content` is in the cache."""
+        found = reach([content], self.store, strict=False)
+        return not found.absent and not self.store.missing(found.oids)
+
+    def present_tree(self, oid: Oid, path: RelPath) -> Tree:
+        """The tree `oid` that `identify` has just found at `path`."""
+        data = self.index.tree(path)
+        if data is None or self.store.digest(data) != oid.digest:
+            return self.store.tree(oid)
+        return trees.decode(data, f"index of {path}")
+
+    def stored_tree(self, oid: Oid, path: RelPath) -> Tree:
+        """The tree `oid` from the cache; `path` is where it belongs, for the error."""
+        try:
+            return self.store.tree(oid)
+        except MissingError as error:
+            raise MissingError(f"{path}: {error.message}", hint=f"get it with `mlgit pull {path}`") from error
+
+    # -- changing the working tree -----------------------------------------------------------------------------------
+
+    def plan_checkout(self, path: RelPath, content: Content | None, below: RelPath | None = None) -> CheckoutPlan:
+        """What it takes for the tracked `path` to hold `content`.
+
+        Args:
+            below: only this path inside it.
+
+        Raises:
+            MissingError: a tree is not in the cache, or `below` is not part of `content`.
+        """
+        target = below or path
+        want = entry_of(content, path.name) if content else None
+        if content is not None:
+            require_algorithm(content.oid, self.config.hash, str(path))
+        if want is not None and below is not None:
+            want = self.find_entry(path, want, below)
+        present = self.identify(target)
+        have = entry_of(present, target.name) if present else None
+        kept = self.store.catalog.places
+        return plan(
+            target,
+            have,
+            want,
+            load_have=self.present_tree,
+            load_want=self.stored_tree,
+            kept=lambda oid: oid.digest in kept,
+        )
+
+    def find_entry(self, path: RelPath, entry: Entry, below: RelPath) -> Entry:
+        """The entry of `below` inside the tracked `path` whose entry is `entry`.
+
+        Raises:
+            MissingError: there is no such path in it.
+        """
+        at = path
+        for part in below.relative(path).parts:
+            found = self.stored_tree(entry.oid, at).get(part) if entry.kind == "tree" else None
+            if found is None:
+                raise MissingError(f"{below} is not in {path}", hint=f"see what is: `mlgit ls {path}`")
+            entry, at = found, at.child(part)
+        return entry
+
+    def checkout(
+        self,
+        path: RelPath,
+        content: Content | None,
+        *,
+        below: RelPath | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Make the tracked `path` hold `content`; true if anything changed.
+
+        Raises:
+            RefusedError: something there is in no store (unless `force`); nothing was changed then.
+            MissingError, IntegrityError, UnsafeError, DiskError: as `Placer.apply`.
+        """
+        made = self.plan_checkout(path, content, below)
+        if not force:
+            refuse_loss(made)
+        self.apply(made, path, progress)
+        return bool(made.folders)
+
+    def apply(
+        self,
+        made: CheckoutPlan,
+        top: RelPath,
+        progress: Progress | None = None,
+        links: tuple[LinkKind, ...] | None = None,
+    ) -> None:
+        """Carry out a plan for the tracked path `top`, linking as configured or as `links` says."""
+        if not made.folders:
+            return
+        placer = Placer(self.root, self.scratch, self.store, self.index, links=links or self._links())
+        placer.progress = progress
+        placer.apply(made, top, self.ignore.rules)
+        self.index.save()
+
+    def _links(self) -> tuple[LinkKind, ...]:
+        return tuple(cast("LinkKind", kind) for kind in self.config.links if kind in LINK_KINDS)
+
+    def relink(self, path: RelPath, content: Content) -> None:
+        """Replace large files by links into the cache where the configuration asks for shared ones."""
+        if self._links()[0] in ("reflink", "copy"):
+            return
+        self.apply(CheckoutPlan([FolderStep(*one) for one in self._large_files(path, content, self.stored_tree)]), path)
+
+    def unprotect(self, path: RelPath, content: Content) -> None:
+        """Turn links into the cache into writable copies of their own; `identify` has just found `content`."""
+        steps = [
+            step
+            for step in (FolderStep(*one) for one in self._large_files(path, content, self.present_tree))
+            if self._is_linked(step.path.child(step.put[0].name))
+        ]
+        self.apply(CheckoutPlan(steps), path, links=("reflink", "copy"))
+
+    def _large_files(
+        self, path: RelPath, content: Content, load: Load
+    ) -> Iterator[tuple[RelPath, tuple[str, ...], tuple[Entry, ...]]]:
+        """Folder, nothing to remove, and the entry of every file that can be a link."""
+        pending = [(path.parent, entry_of(content, path.name))]
+        while pending:
+            folder, entry = pending.pop()
+            at = folder.child(entry.name)
+            if entry.kind == "tree":
+                pending += [(at, below) for below in load(entry.oid, at).entries]
+            elif entry.size >= LARGE and entry.kind == "file":
+                yield folder, (), (entry,)
+
+    def _is_linked(self, path: RelPath) -> bool:
+        found = os.lstat(self.root / path)
+        return found.st_nlink > 1 or not found.st_mode & 0o200 or stat.S_ISLNK(found.st_mode)
+
+    def remove(self, path: RelPath) -> None:
+        """Delete the file or folder at `path`; fine if it is gone.
+
+        Raises:
+            UnsafeError: a parent is a symbolic link.
+        """
+        with (
+            contextlib.suppress(MissingError),
+            Folder.beneath(self.root, path.parent.parts) as folder,
+            atomic.disk_errors(path),
+        ):
+            folder.remove(path.name)
+        self.index.drop(path)
+        self.index.save()
+
+    def ignore_in_git(self, paths: Iterable[RelPath]) -> list[RelPath]:
+        """Keep tracked paths out of Git; returns the `.gitignore` files that changed."""
+        return gitignore.ignore(self.root, paths)

@@ -1,0 +1,155 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlgit.errors import InvalidError, UnsafeError
+from mlgit.model.gate import MISSING, decode_rules, judge
+from mlgit.model.report import Mark
+from mlgit.model.text import load_yaml
+
+
+def rules(text):
+    return decode_rules(load_yaml(text, "mlgit.yaml")["gates"], "mlgit.yaml")
+
+
+def rule(**keys):
+    (found,) = decode_rules([{"metric": "m.json:auc", **keys}], "mlgit.yaml")
+    return found
+
+
+def test_a_rule_is_read():
+    (found,) = rules(
+        "gates:\n- metric: metrics/eval.json:test.auc\n  direction: higher\n  min: 0.9\n  max_drop_rel: 0.02\n"
+    )
+    assert (found.file, found.key, found.name) == ("metrics/eval.json", "test.auc", "metrics/eval.json:test.auc")
+    assert (found.min, found.max_drop_rel, found.max) == (0.9, 0.02, None)
+    assert (found.required, found.level, found.on_missing_base) == (True, "error", "neutral")
+    assert found.where == "mlgit.yaml:2"
+    assert found.text == "min 0.9, max_drop_rel 0.02 (higher is better)"
+
+
+def test_a_key_may_stand_alone_and_hold_a_colon():
+    assert (rule(metric="auc", min=1).file, rule(metric="auc", min=1).key) == (None, "auc")
+    assert (rule(metric="loss:val", max=1).file, rule(metric="loss:val", max=1).key) == (None, "loss:val")
+    assert (rule(metric="m.json:a:b", max=1).file, rule(metric="m.json:a:b", max=1).key) == ("m.json", "a:b")
+
+
+def test_no_gates_are_no_rules():
+    assert decode_rules(None, "mlgit.yaml") == ()
+    assert decode_rules([], "mlgit.yaml") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gates: 3", "gates: expected a list"),
+        ("gates:\n- min: 3", "mlgit.yaml:2: gates[0].metric: missing"),
+        ("gates:\n- metric: auc\n  mim: 3", "mlgit.yaml:3: gates[0].mim: unknown key"),
+        ("gates:\n- metric: auc\n  min: high", "mlgit.yaml:3: gates[0].min: expected a number"),
+        ("gates:\n- metric: auc\n  min: .nan", "mlgit.yaml:3: gates[0].min: not a finite number"),
+        ("gates:\n- metric: auc\n  max: .inf", "mlgit.yaml:3: gates[0].max: not a finite number"),
+        ("gates:\n- metric: auc\n  min: true", "mlgit.yaml:3: gates[0].min: expected a number"),
+        ("gates:\n- metric: auc\n  required: false", "mlgit.yaml:2: gates[0].metric: this rule can never fail"),
+        ("gates:\n- metric: auc\n  max_drop_abs: 0.1", "mlgit.yaml:3: gates[0].max_drop_abs: needs to know"),
+        ("gates:\n- metric: auc\n  direction: up\n  min: 1", "gates[0].direction: unknown value 'up'"),
+        ("gates:\n- metric: auc\n  direction: lower\n  max_drop_rel: -1", "gates[0].max_drop_rel: must not be neg"),
+        ("gates:\n- metric: auc\n  min: 2\n  max: 1", "gates[0].min: 2.0 is above max 1.0"),
+        ("gates:\n- metric: auc\n  min: 2\n  on_missing_base: fail", "gates[0].on_missing_base: no limit"),
+        ("gates:\n- metric: ''\n  min: 1", "gates[0].metric: empty"),
+        ("gates:\n- metric: m*.json:auc\n  min: 1", "gates[0].metric: a pattern in the file"),
+        ("gates:\n- metric: a\n  name: x\n  min: 1\n- metric: b\n  name: x\n  min: 1", "mlgit.yaml:6: gates[1].name"),
+        ("gates:\n- auc", "gates[0]: expected a mapping"),
+    ],
+)
+def test_a_bad_rule_is_refused_where_it_stands(text, message):
+    with pytest.raises(InvalidError) as caught:
+        rules(text)
+    assert message in caught.value.message
+
+
+def test_a_file_outside_the_repository_is_refused():
+    with pytest.raises(UnsafeError):
+        rule(metric="../m.json:auc", min=1)
+
+
+HIGHER, LOWER = {"direction": "higher"}, {"direction": "lower"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "base", "head", "failed", "shortfall"),
+    [
+        ({"min": 0.9}, MISSING, 0.9, False, None),
+        ({"min": 0.9}, MISSING, 0.88, True, 0.02),
+        ({"max": 10}, MISSING, 10, False, None),
+        ({"max": 10}, MISSING, 12, True, 2.0),
+        ({"max_drop_abs": 0.02, **HIGHER}, 0.90, 0.88, False, None),
+        ({"max_drop_abs": 0.02, **HIGHER}, 0.90, 0.87, True, 0.01),
+        ({"max_drop_abs": 0.02, **HIGHER}, 0.90, 0.99, False, None),
+        ({"max_drop_abs": 0.02, **LOWER}, 0.90, 0.92, False, None),
+        ({"max_drop_abs": 0.02, **LOWER}, 0.90, 0.93, True, 0.01),
+        ({"max_drop_abs": 0, **HIGHER}, 0.9, 0.9, False, None),
+        ({"max_drop_abs": 0, **HIGHER}, 0.9, 0.8999999999999999, True, 1e-16),
+        ({"max_drop_rel": 0.1, **HIGHER}, 100, 90, False, None),
+        ({"max_drop_rel": 0.1, **HIGHER}, 100, 89, True, 1.0),
+        ({"max_drop_rel": 0.1, **HIGHER}, -100, -110, False, None),
+        ({"max_drop_rel": 0.1, **HIGHER}, -100, -111, True, 1.0),
+        ({"max_drop_rel": 0.1, **LOWER}, -100, -89, True, 1.0),
+        ({"max_drop_rel": 0.1, **HIGHER}, 0, 0, False, None),
+        ({"max_drop_rel": 0.1, **HIGHER}, 0, 5, False, None),
+        ({"max_drop_rel": 0.1, **HIGHER}, 0, -0.001, True, 0.001),
+        ({"max_drop_rel": 0.1, **LOWER}, 0.0, 0.5, True, 0.5),
+        ({"min": 0.9, "max_drop_abs": 0.01, **HIGHER}, 0.95, 0.8, True, 0.14),
+        ({"min": 0}, MISSING, math.nan, True, None),
+        ({"min": 0}, MISSING, math.inf, True, None),
+        ({"min": 0}, MISSING, "0.9", True, None),
+        ({"min": 0}, MISSING, True, True, None),
+        ({"min": 0}, MISSING, None, True, None),
+        ({}, MISSING, 1, False, None),
+        ({}, 1, MISSING, True, None),
+    ],
+)
+def test_judging(keys, base, head, failed, shortfall):
+    found = judge(rule(**keys), base, head)
+    assert (found.failed, found.shortfall) == (failed, shortfall)
+    assert found.mark is (Mark.FAIL if failed else Mark.PASS)
+    assert found.judged
+    assert bool(found.note) == failed or base == 0
+
+
+@pytest.mark.parametrize("base", [MISSING, math.nan, math.inf, -math.inf, "0.9", None, True])
+def test_without_a_base_drops_are_not_judged_and_the_rest_is(base):
+    keys = {"min": 0.5, "max_drop_rel": 0.1, **HIGHER}
+    passed = judge(rule(**keys), base, 0.6)
+    assert (passed.mark, passed.failed, passed.judged) == (Mark.INFO, False, False)
+    assert "drop not judged" in passed.note
+    failed = judge(rule(**keys), base, 0.4)
+    assert (failed.mark, failed.failed, failed.judged, failed.shortfall) == (Mark.FAIL, True, False, 0.1)
+    assert failed.note == f"0.1 below min; {passed.note}"
+
+
+def test_levels_mark_and_a_missing_metric_need_not_fail():
+    assert judge(rule(min=1, level="warn"), MISSING, 0).mark is Mark.WARN
+    assert judge(rule(min=1, level="info"), MISSING, 0).mark is Mark.INFO
+    assert judge(rule(min=1, level="warn"), MISSING, MISSING).mark is Mark.WARN
+    absent = judge(rule(min=1, required=False), 3, MISSING)
+    assert (absent.mark, absent.failed, absent.base, absent.head) == (Mark.INFO, False, 3, None)
+
+
+def test_each_broken_limit_is_said():
+    found = judge(rule(min=0.9, max_drop_abs=0.01, max_drop_rel=0.1, **HIGHER), 0.95, 0.8)
+    assert found.note == (
+        "0.1 below min; 0.15 worse than the base, 0.01 allowed; 0.15 worse than the base, 0.095 allowed"
+    )
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**20), 10**20)
+
+
+@given(numbers, numbers, st.sampled_from(["higher", "lower"]), st.floats(0, 1e6), st.floats(0, 10))
+def test_a_gain_never_fails_and_no_number_breaks_the_judge(base, head, direction, absolute, relative):
+    found = judge(rule(direction=direction, max_drop_abs=absolute, max_drop_rel=relative), base, head)
+    gained = head >= base if direction == "higher" else head <= base
+    assert not (gained and found.failed)
+    assert found.failed == (found.shortfall is not None)

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Run the tests, from a fresh clone with Python 3.10 or newer and Git: makes its own virtual environment
+# (`.venv-tests`, kept for the next run), installs mlgit with its extras and the dev group, then runs pytest with
+# coverage on two processes. Arguments go to pytest: `sh tests/run.sh tests/store -k pack`.
+# PYTHON chooses the interpreter.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+venv=$here/.venv-tests
+cd "$here"
+
+find_python() {
+    for python in "${PYTHON:-}" python3 python; do
+        [ -n "$python" ] || continue
+        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    echo 'tests/run.sh: no Python 3.10 or newer found; set PYTHON=/path/to/python3' >&2
+    exit 1
+}
+
+# strace injects faults (a kill at each system call). Tests that need it skip with that reason where it cannot be had.
+install_tools() {
+    if command -v strace >/dev/null || ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
+        return
+    fi
+    { apt-get -qq update && apt-get -qq install --yes --no-install-recommends strace; } >/dev/null 2>&1 ||
+        echo 'tests/run.sh: strace could not be installed; tests that need it will skip' >&2
+}
+
+install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
+
+if ! "$venv/bin/python" -c '' 2>/dev/null; then
+    python=$(find_python)
+    "$python" -m venv --clear "$venv"
+fi
+install --upgrade 'pip>=25.1' # the first that knows --group
+install --editable '.[all]' --group dev
+install_tools
+
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+PATH=$venv/bin:$PATH
+export PATH
+exec python -m pytest -n 2 --cov --cov-report=term:skip-covered "$@"
