@@ -195,9 +195,22 @@ class Repo:
         chosen: dict[tuple[RelPath, RelPath | None], Target] = {}
         wanted = list(paths)
         for path in wanted:
-            for target in _meant(path, tracked):
+            meant = _meant(path, tracked)
+            if not meant:
+                raise UsageError(
+                    f"{path} is not tracked", hint=f"see what is: `mlgit ls`; track it: `mlgit add {path}`"
+                )
+            for target in meant:
                 chosen[target.tracked.path, target.below] = target
         return list(chosen.values()) if wanted else [Target(one) for one in tracked.values()]
+
+    def targets_at(self, commit: str, paths: Iterable[RelPath]) -> list[Target]:
+        """Those of `targets` that the commit has; a path it does not track is no error, unlike in the present."""
+        tracked = self.tracked(self.snapshot(commit))
+        wanted = list(paths)
+        if not wanted:
+            return [Target(one) for one in tracked.values()]
+        return [one for path in wanted for one in _meant(path, tracked)]
 
     def read(self, path: RelPath, snapshot: Snapshot | None = None) -> bytes | None:
         """The bytes of a file as of `snapshot`: from Git, from the disk, or through the pointer or lock that names it.
@@ -289,6 +302,4 @@ def _meant(path: RelPath, tracked: dict[RelPath, Tracked]) -> list[Target]:
         return [Target(found, None if found.path == path else path)]
     stages = [Target(one) for one in tracked.values() if one.stage == path]
     inside = [Target(one) for one in tracked.values() if one.path.within(path)]
-    if not stages and not inside:
-        raise UsageError(f"{path} is not tracked", hint=f"see what is: `mlgit ls`; track it: `mlgit add {path}`")
     return stages or inside

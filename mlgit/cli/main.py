@@ -7,6 +7,7 @@ below names each command's module and its line in `--help`; a test holds the lin
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -171,7 +172,7 @@ def _explain(error: Exception, *, debug: bool) -> int:
     from mlgit.cli import render
 
     if isinstance(error, BrokenPipeError):
-        sys.stdout = None  # type: ignore[assignment]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that flushing at exit is quiet
         return 0
     if debug:
         import traceback

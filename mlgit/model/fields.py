@@ -69,7 +69,7 @@ class Fields:
             return default
         good = isinstance(value, kind) and not (kind in (int, float) and isinstance(value, bool))
         if not good and kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
+            return float(value) if abs(value) < 10**308 else self.fail(key, "too large a number")
         if not good:
             self.fail(key, f"expected {_NAMES[kind]}, found {describe(value)}")
         return value

@@ -16,11 +16,13 @@ from mlgit.errors import InvalidError
 from mlgit.model.fields import Fields, describe
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
-from mlgit.model.text import dump_yaml, load_yaml
+from mlgit.model.text import MAX_DEPTH, dump_yaml, load_yaml
 from mlgit.model.tree import Content
 
 NAME: Final = "mlgit.lock"
 VERSION: Final = 1
+MAX_BYTES: Final = 64 << 20
+"""Written by mlgit, a lock grows with the pipeline; what is written must be readable."""
 _ROOT: Final = RelPath("")
 _MEND: Final = "restore the file from Git, or delete the stage's entry and run `mlgit repro`"
 _CONTENT: Final = re.compile(
@@ -95,7 +97,7 @@ def decode(data: bytes | str, where: str) -> Lock:
         InvalidError: malformed, or of a version this mlgit does not know.
         UnsafeError: a path leaves the repository or reaches a control folder.
     """
-    fields = Fields(load_yaml(data, where), where, ("mlgit", "stages"))
+    fields = Fields(load_yaml(data, where, MAX_BYTES), where, ("mlgit", "stages"))
     if fields.whole("mlgit") != VERSION:
         fields.fail("mlgit", f"version {fields.block['mlgit']} is not known to this mlgit", "upgrade mlgit")
     stages = fields.mapping("stages")
@@ -164,14 +166,20 @@ def _decode_params(fields: Fields) -> dict[RelPath, dict[str, Any]]:
             raise InvalidError(
                 f"{fields.at('params')}.{file}: expected a mapping, found {describe(values)}", hint=_MEND
             )
-        params[RelPath.parse(file, fields.at("params"))] = {key: plain(value) for key, value in values.items()}
+        params[RelPath.parse(file, fields.at("params"))] = plain(values, fields.at("params"))
     return params
 
 
-def plain(value: Any) -> Any:
-    """A parsed value without the parser's own mapping type."""
+def plain(value: Any, where: str, depth: int = 0) -> Any:
+    """A parsed value without the parser's own mapping type; `where` names the file in errors.
+
+    Raises:
+        InvalidError: nested deeper than any YAML file may be.
+    """
+    if depth > MAX_DEPTH:
+        raise InvalidError(f"{where}: nested too deeply", hint=f"{MAX_DEPTH} levels is the limit")
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, where, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [plain(item, where, depth + 1) for item in value]
     return value

@@ -110,8 +110,11 @@ _Dumper.add_multi_representer(str, lambda dumper, text: dumper.represent_str(str
 _Dumper.add_multi_representer(dict, lambda dumper, block: dumper.represent_dict(block.items()))
 
 
-def load_yaml(data: bytes | str, where: str) -> Any:
+def load_yaml(data: bytes | str, where: str, limit: int = MAX_BYTES) -> Any:
     """Parse one YAML document from `data`; `where` names the file in errors.
+
+    Args:
+        limit: bytes allowed; the number of nodes is bounded in proportion.
 
     Returns:
         Plain Python values, with `Block` for mappings; `None` for an empty document.
@@ -120,14 +123,14 @@ def load_yaml(data: bytes | str, where: str) -> Any:
         InvalidError: not UTF-8, not YAML, too large, too deep, tagged, aliased beyond bounds, or a key given twice.
     """
     if isinstance(data, bytes):
-        if len(data) > MAX_BYTES:
-            raise InvalidError(f"{where}: {len(data)} bytes of YAML", hint=f"{MAX_BYTES} bytes is the limit")
+        if len(data) > limit:
+            raise InvalidError(f"{where}: {len(data)} bytes of YAML", hint=f"{limit} bytes is the limit")
         try:
             data = data.decode()
         except UnicodeDecodeError as error:
             raise InvalidError(f"{where}: not UTF-8 at byte {error.start}", hint="save the file as UTF-8") from error
     try:
-        _check_shape(data, where)
+        _check_shape(data, where, MAX_NODES * limit // MAX_BYTES)
         return yaml.load(data, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -137,7 +140,7 @@ def load_yaml(data: bytes | str, where: str) -> Any:
         raise InvalidError(f"{where}: {error}", hint="mend the YAML") from error
 
 
-def _check_shape(data: str, where: str) -> None:
+def _check_shape(data: str, where: str, max_nodes: int) -> None:
     """Bound depth and expanded size before anything is built; the C parser recurses and would crash."""
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []
@@ -149,7 +152,7 @@ def _check_shape(data: str, where: str) -> None:
         if tag is not None and tag != "!":
             raise InvalidError(f"{where}:{line}: tag {tag!r} refused", hint="write plain YAML without tags")
         if isinstance(event, yaml.AliasEvent):
-            total += sizes.get(str(anchor), MAX_NODES)
+            total += sizes.get(str(anchor), max_nodes)
         elif isinstance(event, yaml.ScalarEvent):
             total += 1
             if anchor:
@@ -161,7 +164,7 @@ def _check_shape(data: str, where: str) -> None:
             name, before = open_nodes.pop()
             if name:
                 sizes[name] = total - before
-        if len(open_nodes) > MAX_DEPTH or total > MAX_NODES:
+        if len(open_nodes) > MAX_DEPTH or total > max_nodes:
             raise InvalidError(f"{where}:{line}: nested too deeply or too large", hint="simplify the file")
 
 

@@ -90,12 +90,14 @@ def parse(data: bytes, file: RelPath) -> Any:
     """
     suffix = file.name.rpartition(".")[2].lower()
     if suffix in ("yaml", "yml"):
-        return plain(load_yaml(data, file)) or {}
+        return plain(load_yaml(data, file), file) or {}
     try:
         if suffix == "json":
-            return json.loads(data)
+            value = json.loads(data)
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no place in a lock
+            return plain(value, file)
         if suffix == "toml":
-            return _without_dates(tomllib.loads(data.decode()))
+            return _without_dates(plain(tomllib.loads(data.decode()), file))
     except (ValueError, RecursionError) as error:
         raise InvalidError(f"{file}: {error}", hint="mend the file there") from error
     raise InvalidError(f"{file}: not a parameter file this version reads", hint="use .yaml, .yml, .json or .toml")

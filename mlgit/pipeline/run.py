@@ -6,7 +6,9 @@ record comes first and the lock last. Outputs that a run is about to replace are
 
 from __future__ import annotations
 
+import bisect
 import datetime
+import functools
 import os
 import platform
 import time
@@ -156,6 +158,7 @@ class Reproduction:
     def _run(self, stage: Stage, seen: Seen, step: Step, executor: LocalExecutor) -> None:
         deps = _complete(stage, seen)
         folder = self._folder(stage)
+        self._refuse_committed(stage)
         self.emit(StageStarted(stage.address, stage.command, step.reason))
         with self.workspace.writing("repro"):
             self._clear(stage, seen)
@@ -205,6 +208,19 @@ class Reproduction:
             )
         return folder
 
+    def _refuse_committed(self, stage: Stage) -> None:
+        """A cached output that Git has too would be kept twice, and be deleted from under Git before each run."""
+        for out in stage.outs:
+            if out.cache and _holds(self._in_git, out.path):
+                raise InvalidError(
+                    f"{stage.file}:{stage.line}: stages.{stage.name}: the output {str(out.path)!r} is tracked by Git",
+                    hint=f"take it out of Git: git rm -r --cached {out.path}; or set `cache: false` on it",
+                )
+
+    @functools.cached_property
+    def _in_git(self) -> list[str]:
+        return sorted(self.workspace.git.tracked_files())
+
     def _sink(self, address: str) -> Callable[[bytes], None] | None:
         return (lambda data: self.emit(OutputLine(address, data))) if self.capture else None
 
@@ -241,14 +257,13 @@ class Reproduction:
             seconds=round(seconds, 3),
             exit=0,
             environment=_environment(),
-            commit=self._head(),
+            commit=self._head,
         )
         runcache.save(self.workspace.store.backend, record)
 
+    @functools.cached_property
     def _head(self) -> str | None:
-        if isinstance(self._commit, bool):
-            self._commit = self.workspace.git.head()
-        return self._commit
+        return self.workspace.git.head()
 
 
 def _complete(stage: Stage, seen: Seen) -> dict[RelPath, Content]:
@@ -260,6 +275,12 @@ def _complete(stage: Stage, seen: Seen) -> dict[RelPath, Content]:
                 hint=f"get it with `mlgit pull {path}`, or make it; then run `mlgit repro` again",
             )
     return {path: content for path, content in seen.deps.items() if content is not None}
+
+
+def _holds(files: list[str], path: RelPath) -> bool:
+    """Whether the sorted `files` have `path`, or a file below it."""
+    starts = (bisect.bisect_left(files, path), bisect.bisect_left(files, f"{path}/"))
+    return any(at < len(files) and RelPath(files[at]).within(path) for at in starts)
 
 
 def _describe(status: int) -> str:

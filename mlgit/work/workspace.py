@@ -76,8 +76,13 @@ class Workspace:
         Raises:
             LockedError: another process kept one of them.
         """
-        cache_lock = self.store.scratch.parent / "lock"
-        with locked(self.control / "lock", purpose), locked(cache_lock, purpose, shared=not alone_in_cache):
+        with locked(self.control / "lock", purpose), self.using_cache(purpose, alone=alone_in_cache):
+            yield
+
+    @contextlib.contextmanager
+    def using_cache(self, purpose: str, *, alone: bool = False) -> Iterator[None]:
+        """Keep `gc` away from the cache, or with `alone` everybody; the working tree stays free for others."""
+        with locked(self.store.scratch.parent / "lock", purpose, shared=not alone):
             yield
 
     # -- naming and saving -------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ def test_no_gates_are_no_rules():
         ("gates:\n- metric: auc\n  min: high", "mlgit.yaml:3: gates[0].min: expected a number"),
         ("gates:\n- metric: auc\n  min: .nan", "mlgit.yaml:3: gates[0].min: not a finite number"),
         ("gates:\n- metric: auc\n  max: .inf", "mlgit.yaml:3: gates[0].max: not a finite number"),
+        (f"gates:\n- metric: auc\n  max: {'9' * 400}", "mlgit.yaml:3: gates[0].max: too large"),
         ("gates:\n- metric: auc\n  min: true", "mlgit.yaml:3: gates[0].min: expected a number"),
         ("gates:\n- metric: auc\n  required: false", "mlgit.yaml:2: gates[0].metric: this rule can never fail"),
         ("gates:\n- metric: auc\n  max_drop_abs: 0.1", "mlgit.yaml:3: gates[0].max_drop_abs: needs to know"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlgit.errors import InvalidError, UnsafeError
+from mlgit.errors import InvalidError, MlgitError, UnsafeError
 from mlgit.model import lock, runrecord
 from mlgit.model.lock import Lock, StageLock
 from mlgit.model.oid import Oid
@@ -97,6 +97,46 @@ def test_a_malformed_lock_is_refused(text: str) -> None:
 def test_a_hostile_path_is_refused(path: str) -> None:
     with pytest.raises(UnsafeError, match=r"mlgit\.lock"):
         lock.decode(f"mlgit: 1\nstages:\n  a: {{cmd: x, outs: {{'{path}': file {OID} 1}}}}", "mlgit.lock")
+
+
+@given(st.text(max_size=80) | st.binary(max_size=80))
+def test_only_known_errors_come_out(data: str | bytes) -> None:
+    try:
+        lock.decode(data, "mlgit.lock")
+    except MlgitError as error:
+        assert error.code in (10, 14)
+
+
+GOOD = runrecord.encode(RunRecord("ab" * 32, StageLock("x"), "2024", 1.0, 0, Environment("3", "x", "1")))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{", "["),
+        ('"mlgit":1', '"mlgit":2'),
+        ('"seconds":1.0', '"seconds":' + "9" * 400),
+        ('"seconds":1.0', '"seconds":"1"'),
+        ('"commit":null,', '"commit":3,'),
+        ('"commit":null,', '"user":"me",'),
+        ('"cmd":"x"', '"cmd":"x","outs":{"../x":"file blake3:' + "0" * 64 + ' 1"}'),
+        ('"cmd":"x"', '"cmd":"x","params":{"p":{"k":' + "[" * 600 + "]" * 600 + "}}"),
+        ('"cmd":"x"', '"cmd":"x","params":{"p":' + '{"k":' * 5000),
+    ],
+)
+def test_a_hostile_record_is_refused(old: str, new: str) -> None:
+    assert old in GOOD
+    with pytest.raises(MlgitError) as caught:
+        runrecord.decode(GOOD.replace(old, new, 1).encode(), "runs/x.json")
+    assert caught.value.code in (10, 14)
+
+
+def test_a_lock_of_thousands_of_stages_can_be_read_again() -> None:
+    deps = {RelPath(f"data/part-{n:03}.csv"): Content(OID, "file", n) for n in range(40)}
+    big = Lock({f"stage-{n:04}": StageLock("x", deps) for n in range(400)})
+    text = lock.encode(big)
+    assert len(text) > 1 << 20
+    assert lock.decode(text.encode(), "mlgit.lock") == big
 
 
 def test_values_that_python_takes_for_equal_are_told_apart() -> None:

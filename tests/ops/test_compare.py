@@ -6,7 +6,7 @@ import pytest
 from mlgit.errors import InvalidError, MlgitError, UnsafeError
 from mlgit.model.gate import decode_rules
 from mlgit.model.report import Mark, to_json
-from mlgit.ops.compare import metrics_diff, metrics_show, params_diff
+from mlgit.ops.compare.values import metrics_diff, metrics_show, params_diff
 
 STAGES = """
 stages:

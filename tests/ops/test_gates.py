@@ -106,6 +106,16 @@ def test_a_bare_key_is_looked_up_in_all_metrics_files(project):
     assert [row.cells[1] for row in found] == ["a.json:n", "b.json:n"]
 
 
+def test_a_bare_key_is_the_same_metric_in_another_file(project):
+    base = project.commit({"mlgit.yaml": "metrics: [old.json]", "old.json": {"auc": 0.9}})
+    project.write({"mlgit.yaml": "metrics: [new.json]", "old.json": None, "new.json": {"auc": 0.5}})
+    report, (row,) = judge(project, base, {"metric": "auc", "direction": "higher", "max_drop_abs": 0.1})
+    assert (report.verdict, row.cells[1:4]) == (Verdict.FAIL, ("new.json:auc", 0.9, 0.5))
+    project.write({"new.json": {}})
+    report, (row,) = judge(project, base, {"metric": "auc", "min": 0})
+    assert (report.verdict, row.cells[1:4]) == (Verdict.FAIL, ("old.json:auc", 0.9, None))
+
+
 def test_odd_bases(project):
     base = project.commit({**DECLARED, "m.json": {"zero": 0, "neg": -2, "nan": float("nan")}})
     project.write({"m.json": {"zero": -0.1, "neg": -2.1, "nan": 1}})

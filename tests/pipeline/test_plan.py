@@ -147,6 +147,10 @@ FILES = {
     "list.yaml": b"- 1",
     "bad.json": b"{",
     "p.ini": b"",
+    "deep.json": b'{"x":' + b"[" * 600 + b"]" * 600 + b"}",
+    "deeper.json": b'{"x":' * 100_000,
+    "surrogate.json": b'{"x": "\\ud800"}',
+    "digits.json": b'{"x": ' + b"1" * 5000 + b"}",
 }
 
 
@@ -176,6 +180,10 @@ def test_values_come_from_every_format_and_depth() -> None:
         ("list.yaml", "x"),
         ("bad.json", "x"),
         ("p.ini", "x"),
+        ("deep.json", "x"),
+        ("deeper.json", "x"),
+        ("surrogate.json", "x"),
+        ("digits.json", "x"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_named(file: str, key: str) -> None:

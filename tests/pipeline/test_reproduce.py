@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlgit.errors import InvalidError, LockedError, MissingError, MlgitError, StageError, UsageError
 from mlgit.fs.lock import locked
@@ -284,7 +286,7 @@ def test_a_stage_file_in_a_folder_has_its_own_lock(project: Project) -> None:
     with pytest.raises(InvalidError, match="no such folder: sub/work"):
         project.repro("sub/mlgit.yaml:t")
     (project.root / "sub/work").mkdir()
-    assert project.repro().ran == ("sub/mlgit.yaml:t", "train", "evaluate")
+    assert project.repro().ran == ("train", "evaluate", "sub/mlgit.yaml:t")
     assert "sub/work/x" in project.read("sub/mlgit.lock")
     assert project.read("sub/work/x") == "HELLO\n"
     assert project.repro().ran == ()
@@ -341,6 +343,17 @@ def test_persisted_outputs_stay_for_the_next_run(make: Callable[..., Project]) -
     assert project.read("log") == "1\n2\n"
 
 
+@pytest.mark.parametrize("out", ["code.py", "src"])
+def test_what_git_tracks_is_not_taken_for_a_cached_output(make: Callable[..., Project], out: str) -> None:
+    project = make(f"stages: {{a: {{cmd: 'true', outs: [{out}]}}}}", code__py="print()\n")
+    project.write("src/deep/x.py", "")
+    subprocess.run(["git", "add", "code.py", "src"], cwd=project.root, check=True)
+    with pytest.raises(InvalidError, match="tracked by Git"):
+        project.repro()
+    assert project.read("code.py") == "print()\n"
+    assert (project.root / "src/deep/x.py").exists()
+
+
 def test_frozen_stages_do_not_run_until_thawed(project: Project) -> None:
     project.repro()
     project.pipeline.freeze("prepare", True)
@@ -364,6 +377,7 @@ def test_adding_a_stage(project: Project) -> None:
         pipeline.add(Stage("again", RelPath("mlgit.yaml"), "x", outs=(Out(RelPath("r")),)))
     with pytest.raises(InvalidError, match="circle"):
         pipeline.add(Stage("round", RelPath("mlgit.yaml"), "x", deps=(RelPath("r"),), outs=(Out(RelPath("raw.txt")),)))
+    (project.root / "fresh").mkdir()
     assert pipeline.add(Stage("new", RelPath("fresh/mlgit.yaml"), "true")) == "fresh/mlgit.yaml"
 
 
@@ -429,6 +443,43 @@ def test_after_a_kill_nothing_is_recorded_and_the_next_run_succeeds(
     outcome = project.repro()
     assert (outcome.ran, outcome.skipped) == (("b",), ("a",))
     assert project.read("b") == "done\n"
+
+
+EDITS = st.lists(
+    st.sampled_from(["raw", "params", "delete", "damage", "forget", "force"]).flatmap(
+        lambda kind: st.tuples(st.just(kind), st.integers(0, 2))
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(EDITS)
+def test_whatever_happened_the_outputs_are_those_of_the_inputs(
+    tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[str, int]]
+) -> None:
+    project = Project(tmp_path_factory.mktemp("any"), PIPELINE)
+    project.write("raw.txt", "v0\n")
+    project.write("params.yaml", "lr: 0\n")
+    for kind, number in edits:
+        out = project.root / ("clean.txt", "model/weights", "metrics/score.json")[number]
+        if kind == "raw":
+            project.write("raw.txt", f"v{number}\n" * (number + 1))
+        elif kind == "params":
+            project.write("params.yaml", f"lr: {number}\n")
+        elif kind == "delete":
+            out.unlink(missing_ok=True)
+        elif kind == "damage" and out.exists():
+            out.write_text("damaged\n")
+        elif kind == "forget":
+            (project.root / "mlgit.lock").unlink(missing_ok=True)
+        project.repro(force=kind == "force")
+    project.repro()
+    clean = project.read("raw.txt").upper()
+    assert project.read("clean.txt") == clean
+    assert project.read("model/weights") == clean + project.read("params.yaml")
+    assert int(project.read("metrics/score.json")) == len(project.read("model/weights"))
+    assert project.repro().skipped == ("prepare", "train", "evaluate")
 
 
 def test_restored_stages_say_why(project: Project) -> None:

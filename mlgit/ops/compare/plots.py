@@ -15,7 +15,7 @@ from mlgit.model.relpath import RelPath
 from mlgit.model.report import Cell, Mark, Report, Row, Table, count, format_bytes
 from mlgit.model.stage import Out, Plot
 from mlgit.ops.compare.files import IMAGES, expand, naming, stage_files, unique
-from mlgit.ops.compare.vega import anchors_for, fill, load_template
+from mlgit.ops.compare.vega import anchors_for, field_name, fill, load_template
 
 if TYPE_CHECKING:
     from mlgit.repo import Repo
@@ -237,10 +237,12 @@ def _figure(plot: Plot, owner: Snapshot, sides: list[_Side]) -> Figure:
     points = [point for side in sides for point in side.points]
     if pictures or not points:
         return Figure(plot.id, None, pictures, absent)
-    fields = _common((point.line.x or "step" for point in points), "x"), _common((p.line.y for p in points), "y")
+    x = _common((point.line.x or "step" for point in points), "x")
+    y = _common((point.line.y for point in points), "y")
+    fields = field_name(x), field_name(y)
     series = _series([point.line for point in points])
     records = [_record(point, fields, series) for point in points]
-    labels = {"title": plot.title or plot.id, "x_label": plot.x_label, "y_label": plot.y_label}
+    labels = {"title": plot.title or plot.id, "x_label": plot.x_label or x, "y_label": plot.y_label or y}
     revisions = [side.name for side in sides if side.points]
     anchors = anchors_for(records, fields, labels, revisions, unique(series.values()))
     return Figure(plot.id, fill(load_template(plot.template, owner), anchors), (), absent)

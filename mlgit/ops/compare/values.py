@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from mlgit.model.gate import Direction, Rule
 from mlgit.model.metric import Change, diff_values, match_keys
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Cell, Mark, Report, Row, Table
 from mlgit.ops.compare.files import chosen, declared, read_values, unique
 
 if TYPE_CHECKING:
+    from mlgit.model.gate import Direction, Rule
     from mlgit.repo import Repo
     from mlgit.work.snapshot import Snapshot
 

@@ -122,12 +122,12 @@ def anchors_for(
 
     Args:
         records: data rows; `rev` is the side a row comes from, and `series` the line where there are several.
-        fields: names of the columns for x and y.
-        labels: `title`, `x_label` and `y_label`; the fields' names where None.
+        fields: names of the columns for x and y, from `field_name`.
+        labels: `title`, `x_label` and `y_label`; the fields' names where there is none.
         revisions: every side, in the order of their colours.
         series: names of the lines a side has; empty if it has one.
     """
-    x, y = (escape_field(name) for name in fields)
+    x, y = (_escape_field(name) for name in fields)
     colors = _COLORS if len(revisions) > 1 else _COLORS[1:]
     group = ["rev", *(["series"] if series else [])]
     found: dict[str, Any] = {
@@ -155,9 +155,14 @@ def anchors_for(
     return found
 
 
-def escape_field(name: str) -> str:
-    """A column's name as a Vega-Lite field, in which dots, brackets and quotes would mean a path."""
-    return re.sub(r"([.\[\]\\'\"])", r"\\\1", name)
+def field_name(column: str) -> str:
+    """A name for a column that Vega-Lite can quote; its expressions break on quotes and backslashes."""
+    return re.sub(r"[\"'\\\x00-\x1f]", "_", column)
+
+
+def _escape_field(name: str) -> str:
+    """A field's name in an encoding, where dots and brackets would mean a path."""
+    return re.sub(r"([.\[\]])", r"\\\1", name)
 
 
 def _scale(field: str, domain: list[str], range_: tuple[Any, ...], legend: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlgit.work.snapshot import Snapshot
 
 Values = dict[str, Scalar]
+Place = tuple[RelPath, str]
 COLUMNS: Final = ("gate", "metric", "base", "head", "rule", "shortfall")
 _HINT: Final = "add to mlgit.yaml:  gates:  then  - {metric: 'metrics.json:accuracy', direction: higher, min: 0.9}"
 
@@ -98,32 +99,42 @@ class _Side:
             self._read[path] = found or {}
         return self._read[path]
 
+    def value(self, place: Place | None) -> Value:
+        return MISSING if place is None else self.values(place[0]).get(place[1], MISSING)
+
+    def holding(self, key: str) -> list[RelPath]:
+        return [file for file in self.files if key in self.values(file)]
+
 
 def _judge(rule: Rule, base: _Side, head: _Side) -> Iterator[tuple[str, Judgement]]:
     """What the rule says of each metric it stands for; of the rule's own text if there is none."""
-    places = _places(rule, base, head)
-    for file, key in places:
-        old: Value = base.values(file).get(key, MISSING)
-        new: Value = head.values(file).get(key, MISSING)
-        yield f"{file}:{key}" if key else file, judge(rule, old, new)
-    if not places:
+    if rule.file is None and not is_pattern(rule.key):
+        pairs = _bare(rule, base, head)
+    else:
+        files = [rule.file] if rule.file is not None else unique([*head.files, *base.files])
+        pairs = [
+            ((file, key), (file, key))
+            for file in files
+            for key in match_keys(rule.key, {**head.values(file), **base.values(file)})
+        ]
+    for old, new in pairs:
+        file, key = new or old or (None, "")
+        metric = f"{file}:{key}" if file is not None and key else file or rule.metric
+        yield metric, judge(rule, base.value(old), head.value(new))
+    if not pairs:
         yield rule.metric, judge(rule, MISSING, MISSING)
 
 
-def _places(rule: Rule, base: _Side, head: _Side) -> list[tuple[RelPath, str]]:
-    """The file and key of every metric that either side has and the rule means."""
-    files = [rule.file] if rule.file is not None else unique([*head.files, *base.files])
-    places = [(file, key) for file in files for key in match_keys(rule.key, {**head.values(file), **base.values(file)})]
-    if rule.file is None and not is_pattern(rule.key) and len(places) > 1:
-        present = [file for file, key in places if key in head.values(file)]
-        if len(present) > 1:
-            names = ", ".join(present)
-            raise InvalidError(
-                f"{rule.where}: metric {rule.key!r} stands in several files: {names}",
-                hint=f"name the one you mean: metric: '{present[0]}:{rule.key}'",
-            )
-        return [(file, key) for file, key in places if file in present] or places
-    return places
+def _bare(rule: Rule, base: _Side, head: _Side) -> list[tuple[Place | None, Place | None]]:
+    """Where a key without a file stands on each side: it is the same metric when it moved from file to file."""
+    now, before = head.holding(rule.key), base.holding(rule.key)
+    if len(now) > 1:
+        raise InvalidError(
+            f"{rule.where}: metric {rule.key!r} stands in several files: {', '.join(now)}",
+            hint=f"name the one you mean: metric: '{now[0]}:{rule.key}'",
+        )
+    same = [file for file in before if file in now] or (before if len(before) == 1 else [])
+    return [((same[0], rule.key) if same else None, (now[0], rule.key) if now else None)]
 
 
 def _row(rule: Rule, metric: str, found: Judgement) -> Row:

@@ -38,7 +38,9 @@ def data_diff(repo: Repo, base: Snapshot, head: Snapshot, paths: Iterable[RelPat
             changes = compare(path, first, last, repo.workspace.stored_tree, _loader(repo, head))
         except MissingError as error:
             notes.append(f"{path}: its files are not listed: {error.message}")
-            changes = [Change(path, *(entry_of(one, path.name) if one else None for one in (first, last)))]
+            changes = [
+                Change(path, entry_of(first, path.name) if first else None, entry_of(last, path.name) if last else None)
+            ]
         rows += [_row(one) for one in changes if not wanted or any(one.path.within(path) for path in wanted)]
     notes.append(_summary(rows))
     table = Table("files", "Files", ("path", "change", "old_size", "new_size", "from"), tuple(rows))

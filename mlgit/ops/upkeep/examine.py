@@ -8,7 +8,6 @@ from mlgit.model.report import Mark, Report, Row, Table, Verdict, count, format_
 from mlgit.repo import Repo
 from mlgit.store import fsck, transfer
 from mlgit.store.backend import Progress
-from mlgit.store.fsck import Findings
 from mlgit.store.objects import Store
 from mlgit.store.reach import reach
 from mlgit.work import sync
@@ -42,7 +41,7 @@ def examine(
         notes += [f"set aside: {path}" for path in moved]
         mended = _refetch(repo, set(found.damaged))
     names, absent = _named(repo, store)
-    problems = {**found.damaged, **{oid: "not in the store" for oid in absent - found.damaged.keys()}}
+    problems = {**found.damaged, **dict.fromkeys(absent - found.damaged.keys(), "not in the store")}
     if repair and remote is None:
         mended |= _refetch(repo, absent - mended)
     rows = tuple(_row(oid, problems[oid], oid in mended, names.get(oid, "")) for oid in sorted(problems))

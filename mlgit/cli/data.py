@@ -1,0 +1,224 @@
+"""Commands on tracked data in the working tree."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlgit.cli import render
+from mlgit.cli.options import DryRun, Force, Json, Markdown, Rev, Targets
+from mlgit.cli.progress import bar
+from mlgit.cli.session import Session, session_of
+from mlgit.cli.stage_files import offer
+from mlgit.errors import MissingError, UsageError
+
+if TYPE_CHECKING:
+    from mlgit.model.relpath import RelPath
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    targets: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
+    desc: Annotated[str | None, typer.Option("--desc", help="A description, kept in the pointer.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Save what symbolic links lead to.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Track files and folders: save them and write their pointers."""
+    from mlgit.model.report import count, format_bytes
+    from mlgit.work import add as adding
+
+    session = session_of(context)
+    repo, started = session.repo, time.monotonic()
+    made = adding.plan(repo.workspace, session.paths(targets), repo.tracked())
+    if dry_run:
+        render.plan(session, made.lines())
+        return
+    with repo.workspace.writing("add"), bar(session, "adding") as progress:
+        done = adding.apply(repo.workspace, made, follow=follow, desc=desc, progress=progress)
+    files = sum(content.files if content.files is not None else 1 for content in done.contents.values())
+    size = sum(content.size for content in done.contents.values())
+    took = time.monotonic() - started
+    if not done.changed:
+        render.say(session, f"nothing changed ({count(files, 'file')}, {took:.1f} s)")
+        return
+    render.say(session, f"added {count(files, 'file')}, {format_bytes(size)}, in {took:.1f} s")
+    offer(session, done.files)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    targets: Targets = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if anything changed.")] = False,
+    json: Json = False,
+    md: Markdown = False,
+) -> None:
+    """Show tracked data that changed and stages to reproduce."""
+    from mlgit.ops.inspect import status as inspect_status
+
+    session = session_of(context)
+    paths, stages = _paths_and_stages(session, targets or [])
+    report = inspect_status(session.repo, paths, stages)
+    render.report(session, report, json=json, md=md, every=session.verbose)
+    if exit_code and report.changed:
+        raise typer.Exit(1)
+
+
+def _paths_and_stages(session: Session, targets: list[str]) -> tuple[list[RelPath], list[str]]:
+    """Tell stage names from paths."""
+    paths: list[RelPath] = []
+    stages: list[str] = []
+    for target in targets:
+        try:
+            stages += session.repo.pipeline.find([target], session.here)
+        except UsageError:
+            paths += session.paths([target])
+    return paths, stages
+
+
+@app.command()
+def diff(
+    context: typer.Context,
+    base: Annotated[str, typer.Argument(help="The older side.")] = "HEAD",
+    head: Annotated[str | None, typer.Argument(help="The newer side; by default the working tree.")] = None,
+    targets: Annotated[list[str] | None, typer.Option("--path", help="Only at or below this path.")] = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if anything differs.")] = False,
+    json: Json = False,
+    md: Markdown = False,
+) -> None:
+    """List tracked files that differ between revisions."""
+    from mlgit.ops.inspect import data_diff
+
+    session = session_of(context)
+    repo = session.repo
+    report = data_diff(repo, repo.snapshot(base), repo.snapshot(head), session.paths(targets or []))
+    render.report(session, report, json=json, md=md)
+    if exit_code and report.changed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def checkout(
+    context: typer.Context, targets: Targets = None, force: Force = False, rev: Rev = None, dry_run: DryRun = False
+) -> None:
+    """Put tracked data into the working tree as pointers and locks say."""
+    session = session_of(context)
+    place(session, session.paths(targets or []), force=force, rev=rev, dry_run=dry_run)
+
+
+def place(
+    session: Session, paths: list[RelPath], *, force: bool, rev: str | None = None, dry_run: bool = False
+) -> None:
+    """Check out `paths`, or everything that was ever made; nothing is written before every plan is known to be safe."""
+    from mlgit.model.report import count
+    from mlgit.work.checkout import refuse_loss
+
+    repo, started = session.repo, time.monotonic()
+    targets = [one for one in repo.targets(paths, repo.snapshot(rev) if rev else None) if one.tracked.content]
+    with repo.workspace.writing("checkout"), bar(session, "checking out") as progress:
+        plans = [
+            (one, repo.workspace.plan_checkout(one.tracked.path, one.tracked.content, one.below)) for one in targets
+        ]
+        if dry_run:
+            render.plan(session, (line for _, plan in plans for line in plan.lines()))
+            return
+        for _, plan in plans if not force else ():
+            refuse_loss(plan)
+        for one, plan in plans:
+            repo.workspace.apply(plan, one.tracked.path, progress)
+    changed = sum(bool(plan.folders) for _, plan in plans)
+    took = time.monotonic() - started
+    render.say(session, f"checked out {count(changed, 'changed path')} of {len(plans)}, in {took:.1f} s")
+
+
+@app.command()
+def move(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="A tracked file or folder.")],
+    target: Annotated[str, typer.Argument(help="Its new name, or a folder to move it into.")],
+) -> None:
+    """Rename tracked data together with its pointer."""
+    from mlgit.work import relocate
+
+    session = session_of(context)
+    repo = session.repo
+    with repo.workspace.writing("move"):
+        files = relocate.move(repo.workspace, session.path(source), session.path(target), repo.tracked())
+    render.say(session, f"moved {source} to {target}")
+    offer(session, files)
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    targets: Annotated[list[str], typer.Argument(help="Tracked paths, or their pointers.")],
+    data: Annotated[bool, typer.Option("--data", help="Delete the files from the working tree too.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Stop tracking data."""
+    from mlgit.work import relocate
+
+    session = session_of(context)
+    repo = session.repo
+    paths = session.paths(targets)
+    if dry_run:
+        render.plan(session, (f"stop tracking {path}" + (" and delete it" if data else "") for path in paths))
+        return
+    files = []
+    with repo.workspace.writing("remove"):
+        for path in paths:
+            files += relocate.remove(repo.workspace, path, repo.tracked(), data=data)
+    kept = "its bytes stay in the cache until `mlgit gc`" if data else "the files stay where they are"
+    render.say(session, f"no longer tracked: {', '.join(targets)}; {kept}")
+    offer(session, files)
+
+
+@app.command()
+def unprotect(context: typer.Context, targets: Targets = None) -> None:
+    """Make linked files writable copies of their own."""
+    session = session_of(context)
+    repo = session.repo
+    with repo.workspace.writing("unprotect"):
+        for one in repo.targets(session.paths(targets or [])):
+            path = one.below or one.tracked.path
+            content = repo.workspace.identify(path)
+            if content is not None:
+                repo.workspace.unprotect(path, content)
+
+
+@app.command()
+def ls(
+    context: typer.Context,
+    targets: Targets = None,
+    rev: Rev = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-R", help="List every file.")] = False,
+    json: Json = False,
+    md: Markdown = False,
+) -> None:
+    """List tracked data, at any revision."""
+    from mlgit.ops.inspect import list_paths
+
+    session = session_of(context)
+    report = list_paths(session.repo, session.repo.snapshot(rev), session.paths(targets or []), recursive=recursive)
+    render.report(session, report, json=json, md=md)
+
+
+@app.command()
+def cat(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="A tracked file, or any file that Git knows.")],
+    rev: Rev = None,
+) -> None:
+    """Print a tracked file, at any revision."""
+    session = session_of(context)
+    path = session.path(target)
+    snapshot = session.repo.snapshot(rev)
+    data = session.repo.read(path, snapshot)
+    if data is None:
+        raise MissingError(f"{target} is not a file in {snapshot.name}", hint="see what is: `mlgit ls -R`")
+    render.raw(data)

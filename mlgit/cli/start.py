@@ -1,0 +1,70 @@
+"""Commands that begin: `init` and `clone`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlgit.cli import render
+from mlgit.cli.session import session_of
+from mlgit.cli.stage_files import offer
+from mlgit.errors import UsageError
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    algorithm: Annotated[
+        str | None, typer.Option("--hash", metavar="NAME", help="Hash for object ids: blake3 (default) or sha256.")
+    ] = None,
+) -> None:
+    """Make this folder an mlgit repository."""
+    from mlgit.model.oid import ALGORITHMS
+    from mlgit.repo import Repo
+
+    session = session_of(context)
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise UsageError(f"no such hash: {algorithm!r}", hint=f"one of: {', '.join(ALGORITHMS)}")
+    repo, made = Repo.init(session.cwd, hash_algorithm=algorithm)
+    session.repo = repo
+    if not made:
+        render.say(session, f"{repo.root} is an mlgit repository already; nothing changed")
+        return
+    render.say(session, f"made an mlgit repository in {repo.root}")
+    offer(session, made)
+    render.say(session, "next: `mlgit add DATA`, or write stages into mlgit.yaml and run `mlgit repro`")
+
+
+@app.command()
+def clone(
+    context: typer.Context,
+    url: Annotated[str, typer.Argument(help="Address or path of the Git repository.")],
+    directory: Annotated[str | None, typer.Argument(help="Where to put it; by default named after the URL.")] = None,
+    branch: Annotated[str | None, typer.Option("--branch", "-b", help="Check out this branch.")] = None,
+    remote: Annotated[str | None, typer.Option("--remote", "-r", metavar="NAME", help="Pull from this remote.")] = None,
+) -> None:
+    """Clone a Git repository and pull its data."""
+    from mlgit.cli.sync import pull_all
+    from mlgit.git import Git
+    from mlgit.repo import Repo
+
+    session = session_of(context)
+    name = directory or url.rstrip("/").rpartition("/")[2].removesuffix(".git")
+    target = session.cwd / name
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{name} is there already and not empty", hint="name another folder")
+    local = session.cwd / url
+    Git.clone(str(local.resolve()) if local.exists() else url, target, branch)
+    session.cwd = target
+    roots = sorted(path.parent for path in target.rglob(".mlgit") if path.is_dir())
+    if not roots:
+        render.say(session, f"cloned into {name}; it has no mlgit data (no .mlgit folder)")
+        return
+    for root in roots:
+        session.repo = Repo(root)
+        pull_all(session, remote)
+    render.say(session, f"cloned into {Path(name)}")

@@ -1,0 +1,147 @@
+"""Commands that move objects between the cache and remotes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from mlgit.cli import render
+from mlgit.cli.data import place
+from mlgit.cli.options import AllBranches, AllTags, DryRun, Everything, Force, RemoteName, Rev, Targets, Yes
+from mlgit.cli.progress import bar
+from mlgit.cli.session import Session, session_of
+from mlgit.errors import RefusedError
+
+if TYPE_CHECKING:
+    from mlgit.work.sync import Synced, Target
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def push(
+    context: typer.Context,
+    targets: Targets = None,
+    remote: RemoteName = None,
+    rev: Rev = None,
+    branches: AllBranches = False,
+    tags: AllTags = False,
+    commits: Everything = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Upload tracked data to a remote."""
+    from mlgit.work import sync
+
+    session = session_of(context)
+    repo, started = session.repo, time.monotonic()
+    chosen = _targets(session, targets, rev, branches=branches, tags=tags, commits=commits)
+    groups = sync.group(repo.workspace, chosen, remote)
+    if dry_run:
+        names = {one.below or one.tracked.path: name for name, members in groups.items() for one in members}
+        render.plan(session, (f"push {path} to {name}, what it lacks" for path, name in names.items()))
+        return
+    for name in groups:
+        _confirm(session, name, yes)
+    with repo.workspace.using_cache("push"), bar(session, "pushing") as progress:
+        done = sync.push(repo.workspace, chosen, remote, progress)
+    _summary(session, "pushed", "to", done, started)
+
+
+def _confirm(session: Session, name: str, yes: bool) -> None:
+    """Ask once before data goes to a place that a commit named rather than this user."""
+    url = session.repo.config.pick(name).url
+    if session.repo.trusts(url):
+        return
+    if not yes:
+        question = f"push to {name} at {url}, which the repository's configuration names?"
+        if not session.ask or not typer.confirm(question, err=True):
+            raise RefusedError(
+                f"not pushed: remote {name} is at {url}, named by a commit and never used from here",
+                hint="if that is the right place: `mlgit push --yes`",
+            )
+    session.repo.trust(url)
+
+
+@app.command()
+def fetch(
+    context: typer.Context,
+    targets: Targets = None,
+    remote: RemoteName = None,
+    rev: Rev = None,
+    branches: AllBranches = False,
+    tags: AllTags = False,
+    commits: Everything = False,
+) -> None:
+    """Download tracked data into the cache only."""
+    session = session_of(context)
+    chosen = _targets(session, targets, rev, branches=branches, tags=tags, commits=commits)
+    _fetch(session, chosen, remote)
+
+
+@app.command()
+def pull(
+    context: typer.Context,
+    targets: Targets = None,
+    remote: RemoteName = None,
+    rev: Rev = None,
+    branches: AllBranches = False,
+    tags: AllTags = False,
+    commits: Everything = False,
+    force: Force = False,
+) -> None:
+    """Download tracked data and put it into the working tree."""
+    session = session_of(context)
+    chosen = _targets(session, targets, rev, branches=branches, tags=tags, commits=commits)
+    _fetch(session, chosen, remote)
+    place(session, session.paths(targets or []), force=force, rev=rev)
+
+
+def pull_all(session: Session, remote: str | None) -> None:
+    """`pull` without options, for `clone`."""
+    _fetch(session, session.repo.targets([]), remote)
+    place(session, [], force=False)
+
+
+def _fetch(session: Session, chosen: list[Target], remote: str | None) -> None:
+    from mlgit.work import sync
+
+    repo, started = session.repo, time.monotonic()
+    if not any(one.tracked.content for one in chosen):
+        render.say(session, "nothing is tracked here; nothing to fetch")
+        return
+    wanted = sync.missing(repo.workspace, chosen)
+    if not wanted:
+        render.say(session, "the cache has everything already")
+        return
+    total = sum(one.tracked.content.size for one in wanted if one.tracked.content and one.below is None) or None
+    with repo.workspace.using_cache("fetch"), bar(session, "fetching", total) as progress:
+        done = sync.fetch(repo.workspace, wanted, remote, progress)
+    _summary(session, "fetched", "from", done, started)
+
+
+def _targets(
+    session: Session, targets: list[str] | None, rev: str | None, *, branches: bool, tags: bool, commits: bool
+) -> list[Target]:
+    """What to move: of the working tree or `rev`, and of the commits asked for besides."""
+    repo = session.repo
+    paths = session.paths(targets or [])
+    chosen = repo.targets(paths, repo.snapshot(rev) if rev else None)
+    if branches or tags or commits:
+        for commit in repo.git.commits(branches=branches, tags=tags, every=commits):
+            chosen += repo.targets_at(commit, paths)
+    return list(dict.fromkeys(chosen))
+
+
+def _summary(session: Session, verb: str, preposition: str, done: Synced, started: float) -> None:
+    from mlgit.model.report import count, format_bytes
+
+    took = time.monotonic() - started
+    where = ", ".join(f"{name} ({url})" for name, url in done.remotes.items())
+    if not done.objects:
+        render.say(session, f"nothing to do: {where} and the cache have the same {count(done.known, 'object')}")
+        return
+    moved = f"{count(done.objects, 'object')}, {format_bytes(done.size)}"
+    render.say(session, f"{verb} {moved} {preposition} {where} in {took:.1f} s")
