@@ -11,6 +11,7 @@ import functools
 import os
 import subprocess
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,26 @@ if TYPE_CHECKING:
     import git
 
 _QUIET: Final = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.quotePath=false")
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One file as Git stores it.
+
+    Attributes:
+        path: seen from the mlgit root.
+        mode: `100644`, `100755` for an executable, `120000` for a symbolic link, `160000` for a submodule.
+        id: of the blob; empty for a file that the next commit deletes.
+    """
+
+    path: str
+    mode: str
+    id: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file with content."""
+        return bool(self.id) and self.mode.startswith("100")
 
 
 class Git:
@@ -116,13 +137,57 @@ class Git:
         """Git's view of the line ends of a tracked file, such as `i/lf w/crlf attr/text=auto`; empty if untracked."""
         return self.run("--literal-pathspecs", "ls-files", "--eol", "--cached", "--", path).partition("\t")[0]
 
-    def staged(self) -> list[str]:
-        """Files added, copied, modified, renamed or of a new type in the index, compared with the last commit."""
-        against = "HEAD" if self.head() else self._empty_tree()
-        return self._names("diff-index", "--cached", "-z", "--name-only", "--relative", "--diff-filter=ACMRT", against)
+    def staged(self) -> list[Blob]:
+        """What the next commit adds, changes or deletes; a renamed file is a deleted and an added one."""
+        options = ("--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--relative", "--diff-filter=AMTD")
+        words = self.run("diff", "--cached", *options).split("\0")
+        found = []
+        for head, path in zip(words[::2], words[1::2], strict=False):
+            _, mode, _, blob, kind = head.split(" ")
+            found.append(Blob(path, mode, "" if kind == "D" else blob))
+        return found
 
-    def _empty_tree(self) -> str:
-        return self.run("hash-object", "-t", "tree", "--stdin", data=b"").strip()
+    def blobs(self, commit: str | None, *specs: str) -> list[Blob]:
+        """Files of a commit, or of the index if None, at or below the paths `specs`; all without them."""
+        if commit is None:
+            lines = self._names("--literal-pathspecs", "ls-files", "-s", "-z", "--cached", "--", *specs)
+        else:
+            lines = self._names("--literal-pathspecs", "ls-tree", "-r", "-z", commit, "--", *specs)
+        found = {}
+        for line in lines:
+            head, _, path = line.partition("\t")
+            words = head.split(" ")
+            found[path] = Blob(path, words[0], words[1] if commit is None else words[2])
+        return list(found.values())
+
+    def sizes(self, ids: Iterable[str]) -> dict[str, int]:
+        """Bytes of blobs by id, one process for all."""
+        data = "".join(f"{one}\n" for one in ids).encode()
+        lines = self.run("cat-file", "--batch-check=%(objectname) %(objectsize)", data=data).splitlines()
+        return {line.split(" ")[0]: int(line.split(" ")[1]) for line in lines if not line.endswith(" missing")}
+
+    def contents(self, ids: Iterable[str]) -> dict[str, bytes]:
+        """Bytes of blobs by id, one process for all.
+
+        Raises:
+            MissingError: Git lacks one, as in a partial clone.
+        """
+        wanted = list(dict.fromkeys(ids))
+        data = self._bytes("cat-file", "--batch", data="".join(f"{one}\n" for one in wanted).encode())
+        found, at = {}, 0
+        for one in wanted:
+            end = data.index(b"\n", at)
+            words = data[at:end].split(b" ")
+            if len(words) != 3:
+                raise MissingError(f"Git has no object {one}", hint="run `git fetch`")
+            at = end + 1 + int(words[2])
+            found[one] = data[end + 1 : at]
+            at += 1
+        return found
+
+    def differs_from_index(self, path: str) -> bool:
+        """Whether a tracked file at or below `path` has changes in the working tree that are not staged."""
+        return bool(self.run("--literal-pathspecs", "diff", "--raw", "--no-ext-diff", "--", path))
 
     def read_staged(self, path: str) -> bytes | None:
         """A file as it stands in the index; None if it is not there."""
@@ -228,6 +293,18 @@ class Git:
         shape = "%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end) %(refname:short)"
         lines = self.run("for-each-ref", f"--format={shape}", *prefixes).splitlines()
         return dict(line.split(" ", 1) for line in lines)
+
+    def outgoing(self, tip: str, remote: str, known: str, patterns: Sequence[str]) -> list[str]:
+        """Commits that a push of `tip` sends and that touch a file of `patterns`, the newest first.
+
+        Args:
+            remote: name of the Git remote; what its branches held when last seen is not sent again.
+            known: a commit that the remote has; ignored where it is not here.
+            patterns: for the last component of a path.
+        """
+        specs = [f":(glob)**/{pattern}" for pattern in patterns]
+        options = ("--ignore-missing", "--full-history", "--topo-order")
+        return self.run("rev-list", *options, tip, "--not", f"--remotes={remote}", known, "--", *specs).split()
 
     def is_shallow(self) -> bool:
         """Whether history is cut off, so that what it names cannot be known."""

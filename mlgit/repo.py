@@ -9,6 +9,7 @@ import functools
 import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlgit.errors import MissingError, UsageError
 from mlgit.fs import atomic
@@ -18,20 +19,18 @@ from mlgit.model.committed import LOCAL
 from mlgit.model.config import Config, Layer
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
-from mlgit.model.stage import resolve_path
 from mlgit.model.tree import Content
-from mlgit.pipeline.load import Project, load
-from mlgit.pipeline.pipeline import Pipeline
-from mlgit.store.objects import Store
-from mlgit.store.reach import reach
-from mlgit.work import sync
 from mlgit.work.difference import entry_of
 from mlgit.work.ignore import DEFAULT as DEFAULT_IGNORE
 from mlgit.work.ignore import NAME as IGNORE_NAME
-from mlgit.work.outputs import Tracked, owner, pointer_path, read_pointers
-from mlgit.work.snapshot import Commit, Snapshot, WorkingTree
-from mlgit.work.sync import Target
+from mlgit.work.outputs import Target, Tracked, owner, pointer_path, read_pointers
+from mlgit.work.snapshot import STAGE_FILE, Commit, Snapshot, WorkingTree
 from mlgit.work.workspace import CONTROL, Workspace
+
+if TYPE_CHECKING:
+    from mlgit.pipeline.load import Project
+    from mlgit.pipeline.pipeline import Pipeline
+    from mlgit.store.objects import Store
 
 LOCAL_FILES = "/cache/\n/tmp/\n/logs/\n/remotes/\n/index.db*\n/clock\n/lock\n/trusted\n/config.local.yaml\n"
 
@@ -129,6 +128,8 @@ class Repo:
         Raises:
             UsageError: it lies outside the repository.
         """
+        from mlgit.model.stage import resolve_path
+
         here = RelPath.parse(cwd.resolve().relative_to(self.root).as_posix())
         full = Path(text)
         if full.is_absolute():
@@ -155,16 +156,22 @@ class Repo:
     # -- what is tracked ---------------------------------------------------------------------------------------------
 
     def snapshot(self, rev: str | None = None) -> Snapshot:
-        """The commit that `rev` names, or the working tree.
+        """The commit that `rev` names, or the working tree as it was when first looked at.
 
         Raises:
             UsageError: there is no such commit.
         """
-        return WorkingTree(self.root, self.git) if rev is None else Commit(self.git, rev)
+        return self._present if rev is None else Commit(self.git, rev)
+
+    @functools.cached_property
+    def _present(self) -> WorkingTree:
+        return WorkingTree(self.root, self.git)
 
     @functools.cached_property
     def pipeline(self) -> Pipeline:
         """The stages of the working tree."""
+        from mlgit.pipeline.pipeline import Pipeline
+
         return Pipeline(self.workspace, self.snapshot())
 
     def tracked(self, snapshot: Snapshot | None = None) -> dict[RelPath, Tracked]:
@@ -178,12 +185,22 @@ class Repo:
             path: Tracked(path, one.content, pointer_path(path), remote=one.remote)
             for path, one in read_pointers(seen).items()
         }
-        found |= {one.path: one for one in _stage_outputs(self.project(snapshot))}
+        if any(path.name == STAGE_FILE for path in seen.control_files):
+            found |= {one.path: one for one in _stage_outputs(self.project(snapshot))}
         return found
+
+    @property
+    def has_stages(self) -> bool:
+        """Whether the working tree has a stage file."""
+        return any(path.name == STAGE_FILE for path in self._present.control_files)
 
     def project(self, snapshot: Snapshot | None = None) -> Project:
         """The stages of a snapshot; those of the working tree are read once."""
-        return self.pipeline.project if snapshot is None or snapshot.rev is None else load(snapshot)
+        if snapshot is None or snapshot.rev is None:
+            return self.pipeline.project
+        from mlgit.pipeline.load import load
+
+        return load(snapshot)
 
     def targets(self, paths: Iterable[RelPath], snapshot: Snapshot | None = None) -> list[Target]:
         """The tracked outputs that `paths` mean: themselves, what they lie in, or what lies in them; all if none.
@@ -237,6 +254,8 @@ class Repo:
 
     def _locate(self, found: Tracked, path: RelPath) -> Oid | None:
         """The object of a file in a tracked output, fetched into the cache if need be."""
+        from mlgit.work import sync
+
         assert found.content is not None, "callers leave out outputs that have never been made"
         target = Target(found, None if path == found.path else path)
         if sync.missing(self.workspace, [target]):
@@ -265,6 +284,8 @@ class Repo:
 
     def reachable(self, snapshots: Iterable[Snapshot], store: Store) -> set[Oid]:
         """Every object of `snapshots` as far as `store` knows the trees."""
+        from mlgit.store.reach import reach
+
         return set(reach(self.contents(snapshots), store, strict=False).oids)
 
     # -- trusting remotes --------------------------------------------------------------------------------------------

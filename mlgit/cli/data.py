@@ -59,7 +59,7 @@ def status(
     md: Markdown = False,
 ) -> None:
     """Show tracked data that changed and stages to reproduce."""
-    from mlgit.ops.inspect import status as inspect_status
+    from mlgit.ops.inspect.status import status as inspect_status
 
     session = session_of(context)
     paths, stages = _paths_and_stages(session, targets or [])
@@ -92,7 +92,7 @@ def diff(
     md: Markdown = False,
 ) -> None:
     """List tracked files that differ between revisions."""
-    from mlgit.ops.inspect import data_diff
+    from mlgit.ops.inspect.difference import data_diff
 
     session = session_of(context)
     repo = session.repo
@@ -201,7 +201,7 @@ def ls(
     md: Markdown = False,
 ) -> None:
     """List tracked data, at any revision."""
-    from mlgit.ops.inspect import list_paths
+    from mlgit.ops.inspect.listing import list_paths
 
     session = session_of(context)
     report = list_paths(session.repo, session.repo.snapshot(rev), session.paths(targets or []), recursive=recursive)

@@ -15,7 +15,8 @@ from mlgit.cli.session import Session, session_of
 from mlgit.errors import RefusedError
 
 if TYPE_CHECKING:
-    from mlgit.work.sync import Synced, Target
+    from mlgit.work.outputs import Target
+    from mlgit.work.sync import Synced
 
 app = typer.Typer(rich_markup_mode=None)
 

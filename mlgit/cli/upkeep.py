@@ -24,7 +24,7 @@ def du(
     md: Markdown = False,
 ) -> None:
     """Show how large tracked data is, and how much is shared."""
-    from mlgit.ops.inspect import usage
+    from mlgit.ops.inspect.usage import usage
 
     repo = session_of(context).repo
     snapshots = [repo.snapshot(rev) for rev in revs] if revs else [repo.snapshot()]
@@ -44,7 +44,7 @@ def gc(
 ) -> None:
     """Delete cached data that nothing kept names."""
     from mlgit.model.report import count, format_bytes
-    from mlgit.ops.upkeep import Keep, collect, plan_collection
+    from mlgit.ops.upkeep.collect import Keep, collect, plan_collection
 
     session = session_of(context)
     repo = session.repo
@@ -84,7 +84,7 @@ def fsck(
     md: Markdown = False,
 ) -> None:
     """Check the cache or a remote for missing and damaged objects."""
-    from mlgit.ops.upkeep import examine
+    from mlgit.ops.upkeep.examine import examine
 
     session = session_of(context)
     repo = session.repo

@@ -17,7 +17,7 @@ def tree(graph: Graph, chosen: Collection[str]) -> str:
     """The `chosen` stages as a tree, what comes first on top; a stage that several feed is spelled out once."""
     lines: list[str] = []
     shown: set[str] = set()
-    roots = [address for address in _ordered(graph, chosen) if not _among(graph.upstream[address], chosen)]
+    roots = [address for address in graph.sort(chosen) if not _among(graph.upstream[address], chosen)]
     waiting = [(address, "", "") for address in reversed(roots)]
     while waiting:
         address, head, below = waiting.pop()
@@ -38,7 +38,7 @@ def tree(graph: Graph, chosen: Collection[str]) -> str:
 
 def mermaid(graph: Graph, chosen: Collection[str]) -> str:
     """The `chosen` stages as a Mermaid flowchart."""
-    addresses = _ordered(graph, chosen)
+    addresses = graph.sort(chosen)
     ids = {address: f"node{number}" for number, address in enumerate(addresses, 1)}
     nodes = [f'    {ids[address]}["{_for_mermaid(address)}"]\n' for address in addresses]
     edges = [f"    {ids[first]}-->{ids[second]}\n" for first, second in _edges(graph, addresses, chosen)]
@@ -47,7 +47,7 @@ def mermaid(graph: Graph, chosen: Collection[str]) -> str:
 
 def dot(graph: Graph, chosen: Collection[str]) -> str:
     """The `chosen` stages as a Graphviz digraph."""
-    addresses = _ordered(graph, chosen)
+    addresses = graph.sort(chosen)
     nodes = [f"  {_for_dot(address)};\n" for address in addresses]
     edges = [f"  {_for_dot(first)} -> {_for_dot(second)};\n" for first, second in _edges(graph, addresses, chosen)]
     return "".join(["digraph mlgit {\n", *nodes, *edges, "}\n"])
@@ -61,10 +61,6 @@ def markdown(graph: Graph, chosen: Collection[str]) -> str:
 def printable(text: str) -> str:
     """`text` with whatever is not printable spelled out."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def _ordered(graph: Graph, chosen: Collection[str]) -> list[str]:
-    return [address for address in graph.order if address in chosen]
 
 
 def _among(addresses: Sequence[str], chosen: Collection[str]) -> list[str]:

@@ -39,6 +39,11 @@ class Graph:
         """The stages that produce `path`: it, a folder around it, or something in it."""
         return _makers_of(path, self.makers, self.inside)
 
+    def sort(self, chosen: Iterable[str]) -> tuple[str, ...]:
+        """`chosen`, each once, in the order to run them."""
+        among = set(chosen)
+        return tuple(address for address in self.order if address in among)
+
     def reach(self, start: Iterable[str], *, up: bool, stop: Collection[str] = ()) -> set[str]:
         """`start` and all that is upstream, or downstream, of it; nothing is followed beyond `stop`."""
         edges = self.upstream if up else self.downstream

@@ -42,7 +42,7 @@ def load(snapshot: Snapshot) -> Project:
         UnsafeError: one of them names a path outside the repository.
     """
     project = Project()
-    for path in sorted(snapshot.paths(stage.NAME, f"*{pointer.SUFFIX}")):
+    for path in sorted(snapshot.control_files):
         if path.name == stage.NAME:
             _load_file(snapshot, path, project)
         elif path.endswith(pointer.SUFFIX):

@@ -17,11 +17,6 @@ from mlgit.model.relpath import RelPath
 from mlgit.model.stage import ParamRef
 from mlgit.model.text import load_yaml
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 _ABSENT: Final = object()
 
 
@@ -97,10 +92,18 @@ def parse(data: bytes, file: RelPath) -> Any:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no place in a lock
             return plain(value, file)
         if suffix == "toml":
-            return _without_dates(plain(tomllib.loads(data.decode()), file))
+            return _without_dates(plain(_load_toml(data), file))
     except (ValueError, RecursionError) as error:
         raise InvalidError(f"{file}: {error}", hint="mend the file there") from error
     raise InvalidError(f"{file}: not a parameter file this version reads", hint="use .yaml, .yml, .json or .toml")
+
+
+def _load_toml(data: bytes) -> Any:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(data.decode())
 
 
 def _without_dates(value: Any) -> Any:

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from mlgit.errors import InvalidError
 from mlgit.fs import atomic
-from mlgit.fs.lock import locked
-from mlgit.model import stagetext
+from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage
 from mlgit.pipeline import graph as graphs
-from mlgit.pipeline import load, runcache
-from mlgit.pipeline.dryrun import foresee
-from mlgit.pipeline.events import OnEvent, Outcome
+from mlgit.pipeline import load
 from mlgit.pipeline.graph import Graph
 from mlgit.pipeline.load import Project
 from mlgit.pipeline.observe import Observer
-from mlgit.pipeline.plan import Options, Step, select
-from mlgit.pipeline.run import Reproduction
-from mlgit.pipeline.status import StageStatus, input_changes, output_changes
+from mlgit.pipeline.status import Seen, StageStatus, input_changes, output_changes
 from mlgit.work.snapshot import Snapshot
 from mlgit.work.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlgit.pipeline.events import OnEvent, Outcome
+    from mlgit.pipeline.plan import Options, Step
 
 
 class Pipeline:
@@ -59,7 +59,7 @@ class Pipeline:
         """What changed, for every stage or for the `targets`, in the order they would run."""
         observer = self._observer()
         statuses = []
-        for address in select(self.graph, Options(targets, single=True)):
+        for address in self.graph.sort(targets or self.graph.order):
             stage, entry = self.graph.stages[address], self.project.locked.get(address)
             seen = observer.look(stage, entry)
             changes = (*input_changes(stage, entry, seen), *output_changes(entry, seen))
@@ -68,15 +68,19 @@ class Pipeline:
 
     def plan(self, options: Options) -> tuple[Step, ...]:
         """What `reproduce` would do with `options`; nothing is changed."""
+        from mlgit.pipeline import runcache
+        from mlgit.pipeline.dryrun import foresee
+
+        def remembered(stage: Stage, seen: Seen) -> StageLock | None:
+            return runcache.lookup(self._workspace.store.backend, stage, seen, self._workspace.has)
+
         return foresee(
             self.graph,
             self.project.locked,
             self._observer(),
             options,
             has=self._workspace.has,
-            remembered=lambda stage, seen: runcache.lookup(
-                self._workspace.store.backend, stage, seen, self._workspace.has
-            ),
+            remembered=remembered,
         )
 
     def reproduce(
@@ -94,6 +98,9 @@ class Pipeline:
             LockedError: another process reproduces stages here.
             MlgitError: a dependency or a parameter is missing, or the cache or the disk failed.
         """
+        from mlgit.fs.lock import locked
+        from mlgit.pipeline.run import Reproduction
+
         root = self._workspace.root
         with locked(root / ".mlgit/tmp/repro.lock", "repro", wait=0.0):
             run = Reproduction(
@@ -114,12 +121,16 @@ class Pipeline:
             UsageError: there is a stage of that name.
             InvalidError: the file cannot be edited, or the stage does not fit to the others.
         """
+        from mlgit.model import stagetext
+
         graphs.build({**self.project.stages, stage.address: stage}, self.project.tracked)
         self._edit(stage.file, stagetext.append(self._text(stage.file), stage))
         return stage.file
 
     def freeze(self, address: str, frozen: bool) -> RelPath:
         """Freeze or thaw the stage at `address` in its stage file; gives the file."""
+        from mlgit.model import stagetext
+
         stage = self.project.stages[address]
         self._edit(stage.file, stagetext.set_frozen(self._text(stage.file), stage.file, stage.name, frozen))
         return stage.file

@@ -65,7 +65,7 @@ def select(graph: Graph, options: Options) -> tuple[str, ...]:
     else:
         frozen = {address for address, stage in graph.stages.items() if stage.frozen}
         chosen = graph.reach(targets, up=True, stop=frozen)
-    return tuple(address for address in graph.order if address in chosen)
+    return graph.sort(chosen)
 
 
 def decide(

@@ -14,10 +14,12 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 import mlgit
 from mlgit.errors import InvalidError, MissingError, MlgitError, StageError
 from mlgit.fs.confine import Folder
+from mlgit.fs.link import LinkKind
 from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
 from mlgit.model.runrecord import Environment, RunRecord
@@ -43,6 +45,8 @@ from mlgit.pipeline.observe import Observer
 from mlgit.pipeline.plan import Options, Step, blocked, decide, select
 from mlgit.pipeline.status import Seen
 from mlgit.work.workspace import Workspace
+
+_OWN: Final[tuple[LinkKind, ...]] = ("reflink", "copy")
 
 
 class Reproduction:
@@ -148,7 +152,8 @@ class Reproduction:
         with self.workspace.writing("repro"):
             self._preserve(seen, entry.outs)
             for path, content in entry.outs.items():
-                self.workspace.checkout(path, content, force=True)
+                links = None if path in _linkable(stage) else _OWN
+                self.workspace.apply(self.workspace.plan_checkout(path, content), path, links=links)
             self._ignore(stage)
             self.locks.record(stage, entry)
         self.observer.forget(entry.outs)
@@ -237,9 +242,8 @@ class Reproduction:
                     hint=f"make the command write it, or take it out of {stage.file}",
                 )
         outs = self.workspace.save([out.path for out in stage.outs]) if stage.outs else {}
-        for out in stage.outs:
-            if out.cache and not out.persist:
-                self.workspace.relink(out.path, outs[out.path])
+        for path in _linkable(stage):
+            self.workspace.relink(path, outs[path])
         self._ignore(stage)
         return outs
 
@@ -264,6 +268,11 @@ class Reproduction:
     @functools.cached_property
     def _head(self) -> str | None:
         return self.workspace.git.head()
+
+
+def _linkable(stage: Stage) -> list[RelPath]:
+    """Outputs that may become read-only links into the cache: neither Git's nor the next run's to write into."""
+    return [out.path for out in stage.outs if out.cache and not out.persist]
 
 
 def _complete(stage: Stage, seen: Seen) -> dict[RelPath, Content]:

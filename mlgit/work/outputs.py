@@ -32,6 +32,19 @@ class Tracked:
     remote: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one path on the command line means.
+
+    Attributes:
+        tracked: the output.
+        below: only this path inside it; None for all of it.
+    """
+
+    tracked: Tracked
+    below: RelPath | None = None
+
+
 def pointer_path(path: RelPath) -> RelPath:
     """Where the pointer of the tracked `path` stands."""
     return RelPath(path + pointer.SUFFIX)
@@ -45,8 +58,8 @@ def read_pointers(snapshot: Snapshot) -> dict[RelPath, Pointer]:
         UnsafeError: a pointer names something outside its folder.
     """
     found = {}
-    for path in sorted(snapshot.paths(f"*{pointer.SUFFIX}")):
-        data = snapshot.read(path)
+    for path in sorted(snapshot.control_files):
+        data = snapshot.read(path) if path.endswith(pointer.SUFFIX) else None
         if data is None:
             continue
         one = pointer.decode(data, path)

@@ -5,17 +5,21 @@ Everything that compares, gates or reads history takes snapshots, so that no cod
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from mlgit.errors import DiskError, InvalidError, MissingError, UnsafeError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
 from mlgit.git import Git
 from mlgit.model.relpath import RelPath
+
+STAGE_FILE: Final = "mlgit.yaml"
+CONTROL_FILES: Final = ("*.mlgit", STAGE_FILE)
 
 
 class Snapshot(Protocol):
@@ -31,6 +35,10 @@ class Snapshot(Protocol):
 
     def read(self, path: RelPath) -> bytes | None:
         """A file's bytes; None if there is no such file."""
+
+    @property
+    def control_files(self) -> tuple[RelPath, ...]:
+        """Pointers and stage files: all that mlgit has to read to know what there is."""
 
     def paths(self, *patterns: str) -> list[RelPath]:
         """Files that Git knows or would add, whose last component matches one of `patterns` (all if none)."""
@@ -69,6 +77,11 @@ class WorkingTree:
         """Files that Git tracks, or that are untracked and not ignored."""
         return _valid(name for name in self._git.known_files(*patterns) if os.path.lexists(self._root / name))
 
+    @functools.cached_property
+    def control_files(self) -> tuple[RelPath, ...]:
+        """Pointers and stage files, listed once."""
+        return tuple(self.paths(*CONTROL_FILES))
+
 
 class Commit:
     """The files of one commit.
@@ -86,6 +99,11 @@ class Commit:
     def read(self, path: RelPath) -> bytes | None:
         """A file's bytes as Git stores them."""
         return self._git.read(self.rev, path)
+
+    @functools.cached_property
+    def control_files(self) -> tuple[RelPath, ...]:
+        """Pointers and stage files."""
+        return tuple(self.paths(*CONTROL_FILES))
 
     def paths(self, *patterns: str) -> list[RelPath]:
         """All files of the commit."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from mlgit.errors import MissingError
 from mlgit.model.config import RemoteConfig
 from mlgit.model.oid import Oid
-from mlgit.model.relpath import RelPath
 from mlgit.model.tree import Content
 from mlgit.remote import open_backend
 from mlgit.store import transfer
@@ -17,21 +16,8 @@ from mlgit.store.hashing import hash_bytes
 from mlgit.store.objects import Store
 from mlgit.store.transfer import Transferred
 from mlgit.work.difference import entry_of
-from mlgit.work.outputs import Tracked
+from mlgit.work.outputs import Target
 from mlgit.work.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One thing to move.
-
-    Attributes:
-        tracked: the output.
-        below: only this path inside it; None for all of it.
-    """
-
-    tracked: Tracked
-    below: RelPath | None = None
 
 
 @dataclass(slots=True)

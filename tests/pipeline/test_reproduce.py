@@ -354,6 +354,30 @@ def test_what_git_tracks_is_not_taken_for_a_cached_output(make: Callable[..., Pr
     assert (project.root / "src/deep/x.py").exists()
 
 
+def test_links_into_the_cache_are_only_for_what_nobody_writes_into(make: Callable[..., Project]) -> None:
+    big = "head -c 2000000 /dev/zero"
+    project = make(
+        f"stages: {{a: {{cmd: '{big} > model; {big} >> log; {big} > m.json', deps: [in], outs: [model,"
+        " log: {persist: true}], metrics: [m.json: {cache: false}]}}",
+        **{"in": "1"},
+    )
+    project.write(".mlgit/config.yaml", "cache: {links: [hardlink, copy]}\n")
+
+    def linked() -> dict[str, bool]:
+        return {name: os.stat(project.root / name).st_nlink > 1 for name in ("model", "log", "m.json")}
+
+    expected = {"model": True, "log": False, "m.json": False}
+    project.repro()
+    assert linked() == expected
+    for name in expected:
+        (project.root / name).unlink()
+    assert project.repro().restored == ("a",)
+    assert linked() == expected
+    project.write("in", "2")
+    assert project.repro().ran == ("a",)
+    assert os.stat(project.root / "log").st_size == 4_000_000
+
+
 def test_frozen_stages_do_not_run_until_thawed(project: Project) -> None:
     project.repro()
     project.pipeline.freeze("prepare", True)

@@ -10,7 +10,7 @@ from mlgit.model.tree import Content, Entry
 from mlgit.repo import Repo
 from mlgit.work.difference import entry_of
 from mlgit.work.snapshot import Snapshot
-from mlgit.work.sync import Target
+from mlgit.work.outputs import Target
 
 _COLUMNS = ("path", "type", "size", "files", "stage", "oid")
 

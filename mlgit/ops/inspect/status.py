@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Mark, Report, Row, Table, count
-from mlgit.pipeline.status import StageStatus
+
 from mlgit.repo import Repo
 from mlgit.work.outputs import Tracked
+
+if TYPE_CHECKING:
+    from mlgit.pipeline.status import StageStatus
 
 _MARKS = {"modified": Mark.CHANGED, "deleted": Mark.REMOVED, "missing": Mark.WARN, "unchanged": Mark.SAME}
 
@@ -29,7 +33,7 @@ def status(repo: Repo, paths: Iterable[RelPath] = (), stages: Iterable[str] = ()
     wanted, chosen = list(paths), tuple(stages)
     pointed = [one.tracked for one in repo.targets(wanted) if one.tracked.stage is None] if not chosen or wanted else []
     data = tuple(_data_row(repo, one) for one in dict.fromkeys(pointed))
-    seen = repo.pipeline.status(chosen) if repo.project().stages and (chosen or not wanted) else ()
+    seen = repo.pipeline.status(chosen) if repo.has_stages and (chosen or not wanted) else ()
     tables = (
         Table("data", "Data", ("path", "state", "size"), data, empty="nothing tracked by a pointer"),
         Table("stages", "Stages", ("stage", "state", "why"), tuple(map(_stage_row, seen)), empty="no stages"),
