@@ -189,13 +189,6 @@ class Git:
         """Whether a tracked file at or below `path` has changes in the working tree that are not staged."""
         return bool(self.run("--literal-pathspecs", "diff", "--raw", "--no-ext-diff", "--", path))
 
-    def read_staged(self, path: str) -> bytes | None:
-        """A file as it stands in the index; None if it is not there."""
-        try:
-            return self._bytes("cat-file", "blob", f":./{path}")
-        except InvalidError:
-            return None
-
     def add(self, paths: Iterable[str]) -> None:
         """Stage files, as `git add` does."""
         listed = list(paths)
@@ -268,7 +261,7 @@ class Git:
         data: bytes = item.data_stream.read()
         return data
 
-    def list(self, commit: str) -> list[str]:
+    def files_at(self, commit: str) -> list[str]:
         """Every file of a commit below the mlgit root, seen from it."""
         return self._names("ls-tree", "-r", "-z", "--name-only", commit)
 
@@ -294,7 +287,7 @@ class Git:
         lines = self.run("for-each-ref", f"--format={shape}", *prefixes).splitlines()
         return dict(line.split(" ", 1) for line in lines)
 
-    def outgoing(self, tip: str, remote: str, known: str, patterns: Sequence[str]) -> list[str]:
+    def outgoing(self, tip: str, remote: str, known: str, patterns: Sequence[str]) -> Sequence[str]:
         """Commits that a push of `tip` sends and that touch a file of `patterns`, the newest first.
 
         Args:

@@ -81,10 +81,7 @@ def entry_value(entry: StageLock) -> dict[str, Any]:
     if entry.deps:
         value["deps"] = _content_values(entry.deps)
     if entry.params:
-        value["params"] = {
-            str(file): {key: entry.params[file][key] for key in sorted(entry.params[file])}
-            for file in sorted(entry.params)
-        }
+        value["params"] = {str(file): _sorted(entry.params[file]) for file in sorted(entry.params)}
     if entry.outs:
         value["outs"] = _content_values(entry.outs)
     return value
@@ -134,6 +131,13 @@ def same(first: object, second: object) -> bool:
 def canonical(value: object) -> str:
     """`value` as JSON with one spelling: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _sorted(value: Any) -> Any:
+    """`value` with the keys of its mappings in order, so that equal parameters have one spelling."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def _content_values(contents: dict[RelPath, Content]) -> dict[str, str]:

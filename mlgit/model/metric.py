@@ -212,7 +212,16 @@ def _load_toml(text: str) -> Any:
     else:
         import tomli as tomllib
 
-    return tomllib.loads(text)
+    return _without_dates(tomllib.loads(text))
+
+
+def _without_dates(value: Any) -> Any:
+    """TOML's dates and times as ISO 8601 text, which is what YAML gives for them."""
+    if isinstance(value, dict):
+        return {key: _without_dates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_dates(item) for item in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -274,9 +283,8 @@ def _scalar(value: Any, path: Path, file: str) -> Scalar:
         _check_text(value, file)
     elif isinstance(value, int) and abs(value) >= _LIMIT:
         _refuse(f"{file}: {join_key(path)}", f"a whole number of over {MAX_DIGITS} digits", "write it as text")
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    return str(value.isoformat())  # TOML's dates and times
+    scalar: Scalar = value
+    return scalar
 
 
 def _check_text(text: str, file: str) -> None:

@@ -15,6 +15,8 @@ from mlgit.model.tree import Content
 from mlgit.pipeline.graph import Graph
 from mlgit.pipeline.params import ParamFiles
 from mlgit.pipeline.status import Seen
+from mlgit.store.hashing import hash_bytes
+from mlgit.store.objects import LARGE
 from mlgit.work.snapshot import Snapshot
 from mlgit.work.workspace import Workspace
 
@@ -22,11 +24,12 @@ from mlgit.work.workspace import Workspace
 class Observer:
     """What lies in the working tree, as far as stages are concerned."""
 
-    __slots__ = ("_graph", "_known", "_params", "_workspace")
+    __slots__ = ("_graph", "_known", "_params", "_read", "_workspace")
 
     def __init__(self, workspace: Workspace, snapshot: Snapshot, graph: Graph) -> None:
         self._workspace = workspace
         self._graph = graph
+        self._read = snapshot.read
         self._params = ParamFiles(snapshot.read)
         self._known: dict[RelPath, Content | None] = {}
 
@@ -59,8 +62,18 @@ class Observer:
             return self._known[path]
         content = self._workspace.identify(path)
         if not self._graph.makers_of(path):
+            if content is not None and content.type == "file" and content.size < LARGE:
+                content = self._as_git_stores_it(path, content)
             self._known[path] = content
         return content
+
+    def _as_git_stores_it(self, path: RelPath, content: Content) -> Content:
+        """The content of a text file that Git checked out with CRLF, hashed with the LF that Git stores."""
+        data = self._read(path) or b""
+        if b"\r\n" not in data or not self._workspace.git.line_ends(path).startswith("i/lf "):
+            return content
+        stored = data.replace(b"\r\n", b"\n")
+        return Content(hash_bytes(content.oid.algorithm, stored), "file", len(stored))
 
     def learn(self, outs: Mapping[RelPath, Content]) -> None:
         """Take note of what stands at the outputs of a stage that is done with."""

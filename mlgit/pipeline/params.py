@@ -5,18 +5,16 @@ A dotted key walks mappings and, by number, lists. Values come out as plain JSON
 
 from __future__ import annotations
 
-import datetime
-import json
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from mlgit.errors import InvalidError
-from mlgit.model.lock import plain
+from mlgit.model.lock import canonical, plain
+from mlgit.model.metric import parse_value, split_key
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import ParamRef
-from mlgit.model.text import load_yaml
 
+KINDS: Final = ("yaml", "yml", "json", "toml")
 _ABSENT: Final = object()
 
 
@@ -83,45 +81,28 @@ def parse(data: bytes, file: RelPath) -> Any:
     Raises:
         InvalidError: malformed, or of a kind that is not read.
     """
-    suffix = file.name.rpartition(".")[2].lower()
-    if suffix in ("yaml", "yml"):
-        return plain(load_yaml(data, file), file) or {}
+    if file.name.rpartition(".")[2].lower() not in KINDS:
+        raise InvalidError(f"{file}: not a parameter file this version reads", hint=f"use one of: {', '.join(KINDS)}")
+    value = plain(parse_value(data, file), file) or {}
     try:
-        if suffix == "json":
-            value = json.loads(data)
-            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no place in a lock
-            return plain(value, file)
-        if suffix == "toml":
-            return _without_dates(plain(_load_toml(data), file))
-    except (ValueError, RecursionError) as error:
-        raise InvalidError(f"{file}: {error}", hint="mend the file there") from error
-    raise InvalidError(f"{file}: not a parameter file this version reads", hint="use .yaml, .yml, .json or .toml")
-
-
-def _load_toml(data: bytes) -> Any:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(data.decode())
-
-
-def _without_dates(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_dates(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_dates(item) for item in value]
-    return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
+        canonical(value).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidError(f"{file}: a text that is not Unicode: {error.reason}", hint="mend the text") from error
+    return value
 
 
 def _walk(data: Any, key: str) -> Any:
-    """The value under a dotted key; a key that is written with its dots in the file wins."""
+    """The value under a dotted key; a key that is written with its dots in the file wins. Items: `a[0]` or `a.0`."""
     if isinstance(data, dict) and key in data:
         return data[key]
-    for part in key.split("."):
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and part.isdecimal() and int(part) < len(data):
+    try:
+        path = split_key(key)
+    except InvalidError:
+        return _ABSENT
+    for part in path:
+        if isinstance(data, dict) and str(part) in data:
+            data = data[str(part)]
+        elif isinstance(data, list) and str(part).isdecimal() and int(part) < len(data):
             data = data[int(part)]
         else:
             return _ABSENT

@@ -107,7 +107,7 @@ class Commit:
 
     def paths(self, *patterns: str) -> list[RelPath]:
         """All files of the commit."""
-        names = self._git.list(self.rev)
+        names = self._git.files_at(self.rev)
         if patterns:
             names = [one for one in names if any(fnmatchcase(one.rpartition("/")[2], p) for p in patterns)]
         return _valid(names)
