@@ -1,0 +1,1 @@
+"""Benchmarks: mlgit against the floors of disk and Python, and against rivals where they are installed."""
