@@ -64,12 +64,14 @@ repro_runs() {
     ok "ran: ${*:-nothing}"
 }
 
-# A Python expression over `it`, the JSON object that a command prints, is true.
+# A command ends with the exit code given first, and the JSON object it prints, `it`, satisfies a Python expression.
 json_says() {
-    expression=$1
-    shift
+    want=$1 expression=$2
+    shift 2
     printf '\n$ %s\n' "$*"
-    "$@" >"$out" || fail "exit code $?: $*"
+    code=0
+    "$@" >"$out" || code=$?
+    [ "$code" -eq "$want" ] || fail "exit code $code, expected $want: $*"
     python -c 'import json, sys; it = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' \
         "$out" "$expression" || { cat "$out"; fail "not so in the JSON above: $expression"; }
     ok "$expression"
@@ -155,6 +157,7 @@ run git commit --quiet --message 'First model'
 [ -z "$(git ls-files | grep -E '\.(joblib)$|raw\.csv$|prepared\.csv$')" ] || fail 'Git holds data or models'
 ok 'Git holds no data and no model'
 run mlgit status
+said 'everything is up to date'
 [ -z "$(git status --porcelain)" ] || fail 'the working tree is not clean'
 
 step '6. Try a parameter on a branch: only what depends on it runs'
@@ -175,8 +178,9 @@ step '8. A change that the gate refuses'
 set_c 0.001
 repro_runs train evaluate
 expect 1 mlgit gate
-said metrics/eval.json:accuracy 0.964912 0.912281 max_drop_abs 0.0426316
+said metrics/eval.json:accuracy 0.964912 0.912281 'max_drop_abs 0.01' 0.042631
 ok 'it names metric, base, head, rule and shortfall'
+json_says 1 'it["verdict"] == "fail" and it["gates"][0]["shortfall"] == 0.042631' mlgit gate --json
 
 step '9. A metric that vanished is a failure, not silence'
 mv metrics/eval.json "$work/eval.json"
@@ -201,15 +205,19 @@ cp "$work/mlgit.yaml" mlgit.yaml
 step '11. Back to the value that was good: restored, not run'
 set_c 1.0
 repro_runs
-said 'restored from the run cache'
+said 'train: restored' 'evaluate: restored'
 git diff --quiet || fail 'the results are not those of the commit'
 ok 'every file is as committed'
 
 step '12. Merge, push'
 run git checkout --quiet main
+run mlgit checkout
+json_says 0 'it["metrics"][1]["value"] == 0.964912' mlgit metrics show --json
 run git merge --quiet looser
+run mlgit checkout
 run mlgit push
 run mlgit status
+said 'everything is up to date'
 
 step '13. A colleague clones it: data and models arrive, nothing has to run'
 cd "$work"

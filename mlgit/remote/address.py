@@ -62,7 +62,6 @@ SCHEMES: Final[Mapping[str, Scheme]] = {
     "az": _AZURE,
     "abfs": _AZURE,
     "abfss": _AZURE,
-    "adl": _AZURE,
     "oss": Scheme("ossfs", "put", True),
     "ssh": _SSH,
     "sftp": _SSH,
