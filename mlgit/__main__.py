@@ -1,10 +1,12 @@
 """`python -m mlgit` and the console script."""
 
+import gc
 import sys
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    gc.set_threshold(100_000)  # next to nothing that one command makes is garbage before it ends
     from mlgit.cli.main import run
 
     sys.exit(run(sys.argv[1:]))

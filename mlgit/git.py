@@ -100,19 +100,20 @@ class Git:
 
     @functools.cached_property
     def _repo(self) -> git.Repo:
-        try:
-            import git
-        except ImportError as error:  # GitPython refuses to load where the program is missing
-            raise MissingError("the program `git` is not installed", hint="install Git and try again") from error
-        return git.Repo(self.top)
+        found: git.Repo = _library().Repo(self.top)
+        return found
 
     # -- the working tree and the index ------------------------------------------------------------------------------
 
-    def known_files(self, *patterns: str) -> list[str]:
-        """Files tracked, or untracked and not ignored, whose last component matches a pattern (all if none)."""
+    def known_files(self, *patterns: str, untracked: bool = True) -> list[str]:
+        """Files tracked, or untracked and not ignored, whose last component matches a pattern (all if none).
+
+        Args:
+            untracked: false leaves those in Git's index.
+        """
         specs = [spec for pattern in patterns for spec in (f":(glob){pattern}", f":(glob)**/{pattern}")]
-        listing = self._names("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *specs)
-        return sorted(set(listing))
+        others = ("--others", "--exclude-standard") if untracked else ()
+        return sorted(set(self._names("ls-files", "-z", "--cached", *others, "--", *specs)))
 
     def tracked_files(self, paths: Sequence[str] = ()) -> list[str]:
         """Files in Git's index at or below `paths`."""
@@ -221,8 +222,7 @@ class Git:
         Raises:
             UsageError: there is no such commit.
         """
-        import git
-
+        git = _library()
         try:
             if not rev or rev.startswith("-"):
                 raise ValueError(rev)
@@ -243,27 +243,6 @@ class Git:
         """Names that exist of the branch that others start from, the most telling first."""
         names = {reference.name for reference in self._repo.references}
         return [one for one in ("origin/HEAD", "origin/main", "origin/master", "main", "master") if one in names]
-
-    def read(self, commit: str, path: str) -> bytes | None:
-        """A file of a commit; None if it has no such file.
-
-        Raises:
-            UnsafeError: a symbolic link stands there.
-        """
-        try:
-            item = self._repo.commit(commit).tree / (self.prefix + path)
-        except KeyError:
-            return None
-        if item.type != "blob":
-            return None
-        if item.mode == item.link_mode:
-            raise UnsafeError(f"{path} is a symbolic link in Git", hint="commit the file itself")
-        data: bytes = item.data_stream.read()
-        return data
-
-    def files_at(self, commit: str) -> list[str]:
-        """Every file of a commit below the mlgit root, seen from it."""
-        return self._names("ls-tree", "-r", "-z", "--name-only", commit)
 
     def commits(self, *, branches: bool = False, tags: bool = False, every: bool = False) -> dict[str, str]:
         """Commits to keep data of: id → the name that leads to it.
@@ -326,11 +305,10 @@ class Git:
             UnsafeError: the URL is of such a protocol.
             InvalidError: Git could not clone it.
         """
-        import git
-
+        git = _library()
         try:
             options = {"branch": branch} if branch else {}
-            git.Repo.clone_from(url, target, **options)  # type: ignore[arg-type]
+            git.Repo.clone_from(url, target, **options)
         except (git.exc.UnsafeProtocolError, git.exc.UnsafeOptionError) as error:
             raise UnsafeError(f"refused to clone {url!r}: it could run a command", hint="use https or ssh") from error
         except git.exc.GitError as error:
@@ -339,3 +317,16 @@ class Git:
             raise InvalidError(
                 f"cannot clone {url!r}: {said}", hint="check the address with `git ls-remote`"
             ) from error
+
+
+def _library() -> Any:
+    """GitPython, loaded when first needed.
+
+    Raises:
+        MissingError: the `git` program is not there; without it, GitPython refuses to load.
+    """
+    try:
+        import git
+    except ImportError as error:
+        raise MissingError("the program `git` is not installed", hint="install Git and try again") from error
+    return git

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlgit.errors import MissingError, UsageError
+from mlgit.errors import MissingError, UnsafeError, UsageError
 from mlgit.fs import atomic
 from mlgit.git import Git
 from mlgit.model import config as configuration
@@ -20,12 +21,13 @@ from mlgit.model.config import Config, Layer
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
 from mlgit.model.tree import Content
+from mlgit.work.control import CONTROL, check_own
 from mlgit.work.difference import entry_of
 from mlgit.work.ignore import DEFAULT as DEFAULT_IGNORE
 from mlgit.work.ignore import NAME as IGNORE_NAME
 from mlgit.work.outputs import Target, Tracked, owner, pointer_path, read_pointers
 from mlgit.work.snapshot import STAGE_FILE, Commit, Snapshot, WorkingTree
-from mlgit.work.workspace import CONTROL, Workspace
+from mlgit.work.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlgit.pipeline.load import Project
@@ -43,7 +45,7 @@ class Repo:
 
     Raises:
         UsageError: it is not inside a Git working tree.
-        InvalidError, UnsafeError: its configuration is malformed, or holds what it must not.
+        InvalidError, UnsafeError: its configuration is malformed, or a commit brings what must be this machine's own.
     """
 
     def __init__(self, root: Path) -> None:
@@ -51,6 +53,7 @@ class Repo:
         git = Git.find(root)
         if git is None:
             raise UsageError(f"{root} is not in a Git repository", hint="run `git init` first")
+        check_own(root, git)
         self.git = git
         self.config: Config = configuration.merge(self.layer(shared=True), self.layer(shared=False))
         self.workspace = Workspace(root, self.config, git)
@@ -84,13 +87,15 @@ class Repo:
             DiskError: it cannot be written.
         """
         root = root.resolve()
-        if Git.find(root) is None:
+        git = Git.find(root)
+        if git is None:
             bare = Git.is_bare(root)
             problem = "is a bare Git repository" if bare else "is not in a Git repository"
             raise UsageError(f"{root} {problem}", hint="work in a clone of it" if bare else "run `git init` first")
         control = root / CONTROL
         with atomic.disk_errors(control):
             control.mkdir(exist_ok=True)
+        check_own(root, git)
         layer = Layer(configuration.SHARED, {"core": {"hash": hash_algorithm}} if hash_algorithm else {})
         texts = {
             f"{CONTROL}/.gitignore": LOCAL_FILES,
@@ -126,18 +131,23 @@ class Repo:
         """`text`, typed by somebody who stands in `cwd`, as a path from the root.
 
         Raises:
-            UsageError: it lies outside the repository.
+            UsageError: it lies outside the repository, or is Git's or mlgit's own.
+            InvalidError: no file can have that name.
         """
-        from mlgit.model.stage import resolve_path
-
-        here = RelPath.parse(cwd.resolve().relative_to(self.root).as_posix())
-        full = Path(text)
-        if full.is_absolute():
-            full = full.parent.resolve() / full.name
-            if not full.is_relative_to(self.root):
-                raise UsageError(f"{text} is outside the repository {self.root}", hint="copy it in first")
-            return RelPath.parse(full.relative_to(self.root).as_posix(), text)
-        return resolve_path(text, here, "path")
+        here = cwd.resolve()
+        if os.path.isabs(text):
+            parent, name = os.path.split(os.path.normpath(text))
+            full = os.path.join(os.path.realpath(parent), name)
+        else:
+            full = os.path.normpath(os.path.join(here, text))
+        below = os.path.relpath(full, self.root).replace(os.sep, "/")
+        if not text or below == ".." or below.startswith("../"):
+            problem = f"{text} is outside the repository {self.root}" if text else "an empty path"
+            raise UsageError(problem, hint="name something inside it; data from elsewhere has to be copied in first")
+        try:
+            return RelPath.parse(below, text)
+        except UnsafeError as error:
+            raise UsageError(f"{text} belongs to Git or to mlgit itself", hint="name your own files") from error
 
     def paths(self, texts: Iterable[str], cwd: Path) -> list[RelPath]:
         """Several paths, with globs that the shell left alone expanded over what is there and what is tracked."""
@@ -239,9 +249,10 @@ class Repo:
             IntegrityError: they are damaged.
         """
         seen = snapshot or self.snapshot()
-        data = seen.read(path)
-        if data is not None:
-            return data
+        if seen.rev is not None or not (self.root / path).is_dir():
+            data = seen.read(path)
+            if data is not None:
+                return data
         found = owner(path, self.tracked(seen))
         if found is None or found.content is None:
             return None
@@ -258,18 +269,34 @@ class Repo:
 
         assert found.content is not None, "callers leave out outputs that have never been made"
         target = Target(found, None if path == found.path else path)
+        if self._is_absent(found.content, found.path, path):
+            return None
         if sync.missing(self.workspace, [target]):
             try:
                 sync.fetch(self.workspace, [target], None)
             except UsageError as error:
                 raise MissingError(f"{path} is not in the cache, and {error.message}", hint=error.hint) from error
+            except MissingError:
+                if self._is_absent(found.content, found.path, path):
+                    return None
+                raise
         entry = entry_of(found.content, found.path.name)
         if target.below is not None:
-            try:
-                entry = self.workspace.find_entry(found.path, entry, path)
-            except MissingError:
-                return None
+            entry = self.workspace.find_entry(found.path, entry, path)
         return None if entry.kind == "tree" else entry.oid
+
+    def _is_absent(self, content: Content, top: RelPath, path: RelPath) -> bool:
+        """Whether the trees in the cache say that the output at `top` has no `path`; what they lack is not known."""
+        entry = entry_of(content, top.name)
+        for part in path.relative(top).parts:
+            try:
+                found = self.workspace.store.tree(entry.oid).get(part) if entry.kind == "tree" else None
+            except MissingError:
+                return False
+            if found is None:
+                return True
+            entry = found
+        return False
 
     # -- what must be kept -------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlgit.cli import render
+from mlgit.cli import render, words
 from mlgit.cli.options import DryRun, Force, Json, Markdown, Rev, Targets
 from mlgit.cli.progress import bar
 from mlgit.cli.session import Session, session_of
@@ -16,6 +16,7 @@ from mlgit.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
     from mlgit.model.relpath import RelPath
+    from mlgit.model.report import Report
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -53,7 +54,10 @@ def add(
 @app.command()
 def status(
     context: typer.Context,
-    targets: Targets = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Tracked paths, globs, stages or stage files; all if none.", autocompletion=words.targets),
+    ] = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if anything changed.")] = False,
     json: Json = False,
     md: Markdown = False,
@@ -65,8 +69,22 @@ def status(
     paths, stages = _paths_and_stages(session, targets or [])
     report = inspect_status(session.repo, paths, stages)
     render.report(session, report, json=json, md=md, every=session.verbose)
+    if report.changed and not (json or md):
+        _say_next(session, report)
     if exit_code and report.changed:
         raise typer.Exit(1)
+
+
+def _say_next(session: Session, report: Report) -> None:
+    """Which commands keep, undo or follow what `status` found."""
+    from mlgit.model.report import Mark
+
+    data, stages = ({row.mark for row in table.rows} for table in report.tables)
+    steps = ["see what changed: `mlgit diff`; keep it: `mlgit add`; undo it: `mlgit checkout`"] * (Mark.CHANGED in data)
+    steps += ["put it back: `mlgit checkout`"] * (Mark.REMOVED in data and Mark.CHANGED not in data)
+    steps += ["run what changed: `mlgit repro`"] * (Mark.CHANGED in stages)
+    for step in steps:
+        render.say(session, step)
 
 
 def _paths_and_stages(session: Session, targets: list[str]) -> tuple[list[RelPath], list[str]]:
@@ -119,7 +137,13 @@ def place(
     from mlgit.work.checkout import refuse_loss
 
     repo, started = session.repo, time.monotonic()
-    targets = [one for one in repo.targets(paths, repo.snapshot(rev) if rev else None) if one.tracked.content]
+    found = repo.targets(paths, repo.snapshot(rev) if rev else None)
+    targets = [one for one in found if one.tracked.content]
+    for one in found if paths else ():
+        if one.tracked.content is None:
+            render.say(
+                session, f"{session.shown(one.tracked.path)} was never made; run `mlgit repro {one.tracked.stage}`"
+            )
     with repo.workspace.writing("checkout"), bar(session, "checking out") as progress:
         plans = [
             (one, repo.workspace.plan_checkout(one.tracked.path, one.tracked.content, one.below)) for one in targets
@@ -141,14 +165,21 @@ def move(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="A tracked file or folder.")],
     target: Annotated[str, typer.Argument(help="Its new name, or a folder to move it into.")],
+    dry_run: DryRun = False,
 ) -> None:
     """Rename tracked data together with its pointer."""
     from mlgit.work import relocate
 
     session = session_of(context)
     repo = session.repo
+    old, new = relocate.pointed(session.path(source), repo.tracked()).path, session.path(target)
+    if target.endswith("/"):
+        new = new.child(old.name)
+    if dry_run:
+        render.plan(session, [f"move {session.shown(old)} and its pointer to {session.shown(new)}"])
+        return
     with repo.workspace.writing("move"):
-        files = relocate.move(repo.workspace, session.path(source), session.path(target), repo.tracked())
+        files = relocate.move(repo.workspace, old, new, repo.tracked())
     render.say(session, f"moved {source} to {target}")
     offer(session, files)
 
@@ -167,7 +198,9 @@ def remove(
     repo = session.repo
     paths = session.paths(targets)
     if dry_run:
-        render.plan(session, (f"stop tracking {path}" + (" and delete it" if data else "") for path in paths))
+        found = [relocate.pointed(path, repo.tracked()).path for path in paths]
+        ending = " and delete it" if data else ""
+        render.plan(session, (f"stop tracking {session.shown(path)}{ending}" for path in found))
         return
     files = []
     with repo.workspace.writing("remove"):
@@ -181,14 +214,21 @@ def remove(
 @app.command()
 def unprotect(context: typer.Context, targets: Targets = None) -> None:
     """Make linked files writable copies of their own."""
+    from mlgit.model.report import count
+
     session = session_of(context)
     repo = session.repo
+    done = 0
     with repo.workspace.writing("unprotect"):
         for one in repo.targets(session.paths(targets or [])):
             path = one.below or one.tracked.path
             content = repo.workspace.identify(path)
             if content is not None:
                 repo.workspace.unprotect(path, content)
+                done += 1
+    render.say(
+        session, f"the files of {count(done, 'tracked path')} are yours to edit; `mlgit add` saves what you change"
+    )
 
 
 @app.command()
@@ -220,5 +260,8 @@ def cat(
     snapshot = session.repo.snapshot(rev)
     data = session.repo.read(path, snapshot)
     if data is None:
-        raise MissingError(f"{target} is not a file in {snapshot.name}", hint="see what is: `mlgit ls -R`")
+        place = snapshot.name if snapshot.rev else "the working tree"
+        raise MissingError(
+            f"{target} is not a file in {place}", hint="see what is: `mlgit ls -R`; a folder has no text"
+        )
     render.raw(data)

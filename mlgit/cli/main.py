@@ -7,23 +7,29 @@ below names each command's module and its line in `--help`; a test holds the lin
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from mlgit import __version__
-from mlgit.errors import MlgitError
+from mlgit.errors import MlgitError, UsageError
+
+if TYPE_CHECKING:
+    from mlgit.cli.session import Session
 
 FAMILIES: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Start": {
         "init": ("start", "Make this folder an mlgit repository."),
         "clone": ("start", "Clone a Git repository and pull its data."),
         "config": ("settings", "Show or change the configuration."),
+        "completion": ("completion", "Print a script that completes commands in your shell."),
     },
     "Data": {
         "add": ("data", "Track files and folders: save them and write their pointers."),
@@ -71,12 +77,14 @@ EPILOG: Final = (
 
 
 class LazyCommands(dict[str, Any]):
-    """Command objects by name, imported when one is looked up."""
+    """Command objects by name; one is imported and built when it is looked up."""
 
     def __missing__(self, name: str) -> Any:
         module = importlib.import_module(f"mlgit.cli.{COMMANDS[name][0]}")
-        group = typer.main.get_group(module.app)
-        self.update(group.commands)
+        alone = typer.Typer(rich_markup_mode=None)  # building the module's other commands would cost more than running
+        alone.registered_commands = [one for one in module.app.registered_commands if _name(one) == name]
+        alone.registered_groups = [one for one in module.app.registered_groups if one.name == name]
+        self[name] = typer.main.get_group(alone).commands[name]
         return self[name]
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -89,6 +97,10 @@ class LazyCommands(dict[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
+
+
+def _name(info: Any) -> str:
+    return str(info.name or info.callback.__name__)
 
 
 class LazyGroup(TyperGroup):
@@ -120,6 +132,12 @@ app = typer.Typer(
 )
 
 
+WRONG_USE: Final[Any] = typer.BadParameter.__mro__[2]  # the class of all that is wrong with a command line
+INTERRUPTED: Final = 130
+COMPLETE: Final = "_MLGIT_COMPLETE"
+GLOBAL: Final = ("-C", "--cd", "-q", "--quiet", "-v", "--verbose", "--debug")
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         sys.stdout.write(f"mlgit {__version__}\n")
@@ -138,17 +156,19 @@ def top(
     ] = False,
 ) -> None:
     """Git for data, models, metrics and pipelines."""
-    from mlgit.cli.session import new_session
-
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")
-        raise typer.Exit
-    folder = Path.cwd() / directory
-    if not folder.is_dir():
-        from mlgit.errors import UsageError
+        return
+    from mlgit.cli.session import new_session
 
+    try:
+        folder = Path.cwd() / directory
+    except FileNotFoundError as error:
+        raise UsageError("the folder you stand in is gone", hint="change to one that exists") from error
+    if not folder.is_dir():
         raise UsageError(f"no such folder: {directory}", hint="name an existing folder after -C")
-    context.obj = new_session(folder, quiet=quiet, verbose=verbose)
+    session = new_session(folder, quiet=quiet, verbose=verbose)
+    context.obj.append(session)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -156,35 +176,76 @@ def run(arguments: Sequence[str]) -> int:
 
     Whatever fails is printed as one message and a hint; a traceback is shown with `--debug` only.
     """
+    sessions: list[Session] = []
     try:
-        app(args=list(arguments), prog_name="mlgit", standalone_mode=True)
-    except SystemExit as error:
-        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-    except Exception as error:
-        return _explain(error, debug="--debug" in arguments)
-    except KeyboardInterrupt:
+        code = _invoke(list(arguments), sessions)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader has seen enough, as in `mlgit ls | head`
+        _silence()
+        return 0
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted; the same command again goes on\n")
-        return 130
+        return INTERRUPTED
+    except Exception as error:
+        return _explain(error, sessions[0] if sessions else None, debug="--debug" in arguments)
+
+
+def _invoke(arguments: list[str], sessions: list[Session]) -> int:
+    """Parse and run; Typer's own `main` would print errors its way and end the process."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character must not end a command
+    command = typer.main.get_command(app)
+    if COMPLETE in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
+        command.main(arguments, prog_name="mlgit", complete_var=COMPLETE)
+    try:
+        with command.make_context("mlgit", arguments, obj=sessions) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
     return 0
 
 
-def _explain(error: Exception, *, debug: bool) -> int:
+def _silence() -> None:
+    """Let what is still to be flushed go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _explain(error: Exception, session: Session | None, *, debug: bool) -> int:
     from mlgit.cli import render
 
-    if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that flushing at exit is quiet
-        return 0
     if debug:
         import traceback
 
         traceback.print_exception(error)
-    if isinstance(error, OSError) and not isinstance(error, MlgitError):
+    if isinstance(error, WRONG_USE):
+        if error.message.startswith("Usage:"):  # a family named without a command of it
+            sys.stderr.write(f"{error.message}\n")
+            return UsageError.code
+        error = _wrong_use(error)
+    elif isinstance(error, OSError):
         from mlgit.fs.atomic import explain
 
-        error = explain(error, error.filename or "the disk")
-    if not isinstance(error, MlgitError):
+        _silence()
+        error = explain(error, error.filename or "the output")
+    elif not isinstance(error, MlgitError):
         error = MlgitError(
             f"bug in mlgit: {type(error).__name__}: {error}", hint="run it again with --debug and report what it prints"
         )
-    render.fail(error)
+    render.fail(error, session)
     return error.code
+
+
+def _wrong_use(error: Any) -> MlgitError:
+    """What Typer has to say of a command line, with the nearest right word as the hint."""
+    message, *near = re.split(r" *(?:Did you mean|\(Possible options:) *", error.format_message(), maxsplit=1)
+    message = message[:1].lower() + message[1:].rstrip(".")
+    word = message.split()[-1]
+    if message.startswith("no such option") and word in GLOBAL:
+        return UsageError(message, hint=f"it stands before the command: `mlgit {word} …`")
+    if near:
+        return UsageError(message, hint=f"did you mean {near[0].rstrip('?)')}?")
+    return UsageError(message, hint=f"see `{error.ctx.command_path if error.ctx else 'mlgit'} --help`")

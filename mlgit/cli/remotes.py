@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlgit.cli import render
+from mlgit.cli import render, words
 from mlgit.cli.options import Json, Markdown
 from mlgit.cli.session import Session, session_of
 from mlgit.cli.stage_files import offer
@@ -17,7 +17,7 @@ remote = typer.Typer(rich_markup_mode=None, help="Say where data is pushed to an
 app.add_typer(remote, name="remote")
 
 Local = Annotated[bool, typer.Option("--local", help="Write this machine's configuration, which is not committed.")]
-Name = Annotated[str, typer.Argument(help="Name of the remote.")]
+Name = Annotated[str, typer.Argument(help="Name of the remote.", autocompletion=words.remotes)]
 
 
 @remote.command()
@@ -30,28 +30,30 @@ def add(
     local: Local = False,
 ) -> None:
     """Name a remote."""
+    from mlgit.model.secret import redact
     from mlgit.remote import open_backend, stored_url
 
     session = session_of(context)
     repo = session.repo
     if name in repo.config.remotes and not force:
-        raise UsageError(f"a remote called {name!r} exists", hint=f"mlgit remote modify {name} url NEW, or --force")
+        raise UsageError(f"a remote called {name!r} exists", hint=f"`mlgit remote modify {name} url URL`, or --force")
     stored = stored_url(url, session.cwd, repo.root)
     changes = {f"remotes.{name}.url": stored}
     if default:
         changes["core.remote"] = name
-    _write(session, changes, local=local)
     open_backend(stored, {}, repo.root)
     repo.trust(stored)
+    _write(session, changes, f"remote {name} is at {redact(url)}" + ", the default" * default, local=local)
 
 
-def _write(session: Session, changes: dict[str, str], *, local: bool) -> None:
+def _write(session: Session, changes: dict[str, str], said: str, *, local: bool) -> None:
     from mlgit.model import config
 
     layer = session.repo.layer(shared=not local)
     for key, value in changes.items():
         layer = config.assign(layer, key, value)
     path = session.repo.write_layer(layer)
+    render.say(session, said)
     if not local:
         offer(session, [path])
 
@@ -100,6 +102,7 @@ def modify(
     path = repo.write_layer(layer)
     if option == "url" and value is not None:
         repo.trust(value)
+    render.say(session, f"remote {name}: {option} {'removed' if value is None else 'set'}")
     if not local:
         offer(session, [path])
 
@@ -112,6 +115,7 @@ def remove(context: typer.Context, name: Name) -> None:
     session = session_of(context)
     repo = session.repo
     repo.config.pick(name)
+    render.say(session, f"forgot remote {name}; its data stays where it is")
     for shared in (True, False):
         layer = repo.layer(shared=shared)
         if name in layer.values.get("remotes", {}):
@@ -135,4 +139,4 @@ def default(
         render.out(session.repo.config.pick().name)
         return
     session.repo.config.pick(name)
-    _write(session, {"core.remote": name}, local=local)
+    _write(session, {"core.remote": name}, f"remote {name} is the default", local=local)

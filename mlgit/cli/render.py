@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from mlgit.cli.session import Session
-from mlgit.model.report import Cell, Mark, Report, Row, Table, Verdict, format_bytes, format_cell, to_json
+from mlgit.errors import InvalidError
+from mlgit.model.report import Cell, Mark, Report, Row, Table, Verdict, format_bytes, ordered, show, to_json
 
 if TYPE_CHECKING:
     from mlgit.errors import MlgitError
@@ -28,18 +29,20 @@ _SYMBOLS: Final = {
     Mark.INFO: " ",
 }
 _COLORS: Final = {
-    Mark.FAIL: "red",
-    Mark.WARN: "yellow",
-    Mark.PASS: "green",
-    Mark.BETTER: "green",
-    Mark.WORSE: "red",
-    Mark.CHANGED: "yellow",
-    Mark.ADDED: "green",
-    Mark.REMOVED: "red",
-    Mark.SAME: "dim",
-    Mark.INFO: "default",
+    Mark.FAIL: "31",
+    Mark.WARN: "33",
+    Mark.PASS: "32",
+    Mark.BETTER: "32",
+    Mark.WORSE: "31",
+    Mark.CHANGED: "33",
+    Mark.ADDED: "32",
+    Mark.REMOVED: "31",
+    Mark.SAME: "2",
+    Mark.INFO: "",
 }
 _BYTES: Final = frozenset({"size", "old_size", "new_size", "bytes", "new_bytes", "logical", "unique", "cache"})
+_PATHS: Final = frozenset({"path", "from", "named_by"})
+_MALFORMED: Final = "mend it there; `git diff` shows what changed since the last commit"
 _VERDICTS: Final = {Verdict.PASS: "passed", Verdict.FAIL: "failed", Verdict.NOT_EVALUABLE: "could not be evaluated"}
 
 
@@ -59,11 +62,12 @@ def say(session: Session, text: str) -> None:
         sys.stderr.write(printable(text) + "\n")
 
 
-def fail(error: MlgitError) -> None:
+def fail(error: MlgitError, session: Session | None = None) -> None:
     """An error and its hint, for stderr."""
-    sys.stderr.write(f"error: {printable(error.message)}\n")
-    if error.hint:
-        sys.stderr.write(f"hint: {printable(error.hint)}\n")
+    hint = error.hint or (_MALFORMED if isinstance(error, InvalidError) else None)
+    for title, text in (("error", error.message), ("hint", hint)):
+        if text:
+            sys.stderr.write(f"{title}: {printable(session.as_typed(text) if session else text)}\n")
 
 
 def printable(text: str) -> str:
@@ -99,7 +103,7 @@ def report(session: Session, value: Report, *, json: bool = False, md: bool = Fa
 def _as_text(session: Session, value: Report, every: bool) -> None:
     shown = False
     for table in value.tables:
-        rows = [row for row in table.rows if every or row.mark is not Mark.SAME]
+        rows = [row for row in ordered(table.rows) if every or row.mark is not Mark.SAME]
         if not rows:
             continue
         if shown:
@@ -108,24 +112,29 @@ def _as_text(session: Session, value: Report, every: bool) -> None:
         shown = True
     for note in value.notes:
         out(printable(note))
+    if not shown and not value.notes:
+        say(session, value.tables[0].empty if value.tables else "nothing to show")
     if value.verdict in _VERDICTS:
-        out(f"{value.title}: {_VERDICTS[value.verdict]}")
+        out(printable(f"{value.title}: {_VERDICTS[value.verdict]}"))
 
 
 def _table(session: Session, table: Table, rows: list[Row], *, titled: bool) -> None:
     used = [at for at, _ in enumerate(table.columns) if any(row.cells[at] is not None for row in rows)]
-    cells = [[_cell(row.cells[at], table.columns[at]) for at in used] for row in rows]
-    if session.color:
-        _rich_table(table, rows, cells, used, titled=titled)
-        return
+    cells = [[_cell(session, row.cells[at], table.columns[at]) for at in used] for row in rows]
     if titled:
-        out(f"{table.title}:")
-    heads = [table.columns[at].replace("_", " ") for at in used]
+        out(printable(f"{table.title}:"))
+    heads = [_head(table.columns[at]) for at in used]
     widths = [max(len(heads[at]), *(len(line[at]) for line in cells)) for at in range(len(used))]
     right = [all(isinstance(row.cells[at], (int, float, type(None))) for row in rows) for at in used]
-    out("  " + _line(heads, widths, right))
+    out(_painted(session, "1", "  " + _line(heads, widths, right)))
     for row, line in zip(rows, cells, strict=True):
-        out(f"{_SYMBOLS[row.mark]} {_line(line, widths, right)}" + (f"  {printable(row.note)}" if row.note else ""))
+        note = f"  {printable(row.note)}" if row.note else ""
+        out(_painted(session, _COLORS[row.mark], f"{_SYMBOLS[row.mark]} {_line(line, widths, right)}{note}"))
+
+
+def _painted(session: Session, color: str, line: str) -> str:
+    """A line in a colour (the parameter of ANSI's SGR) on a terminal; Rich would take longer to load than to work."""
+    return f"\x1b[{color}m{line}\x1b[0m" if session.color and color else line
 
 
 def _line(cells: list[str], widths: list[int], right: list[bool]) -> str:
@@ -136,30 +145,17 @@ def _line(cells: list[str], widths: list[int], right: list[bool]) -> str:
     return "  ".join(padded).rstrip()
 
 
-def _cell(cell: Cell, column: str) -> str:
+def _head(column: str) -> str:
+    """A column's name; in a table of many revisions it is what somebody called a branch."""
+    return printable(column.replace("_", " "))
+
+
+def _cell(session: Session, cell: Cell, column: str) -> str:
     if column in _BYTES and isinstance(cell, int):
         return format_bytes(cell)
-    return printable(format_cell(cell)).replace("\n", " ")
-
-
-def _rich_table(table: Table, rows: list[Row], cells: list[list[str]], used: list[int], *, titled: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    grid = RichTable(title=Text(table.title) if titled else None, box=None, pad_edge=False, title_justify="left")
-    grid.add_column("")
-    for at in used:
-        number = all(isinstance(row.cells[at], (int, float, type(None))) for row in rows)
-        grid.add_column(
-            Text(table.columns[at].replace("_", " ")), justify="right" if number else "left", overflow="fold"
-        )
-    for row, line in zip(rows, cells, strict=True):
-        style = _COLORS[row.mark]
-        grid.add_row(Text(_SYMBOLS[row.mark], style), *(Text(cell, style) for cell in line))
-        if row.note:
-            grid.add_row("", Text(printable(row.note), "dim"))
-    Console().print(grid)
+    if column in _PATHS and isinstance(cell, str):
+        cell = session.shown(cell)
+    return printable(show(column, cell)).replace("\n", "\\n")
 
 
 def plan(session: Session, lines: Iterable[str]) -> None:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlgit.cli import render
+from mlgit.cli import render, words
 from mlgit.cli.options import DryRun
 from mlgit.cli.session import Session, session_of
 from mlgit.cli.stage_files import offer
-from mlgit.errors import StageError
 
 if TYPE_CHECKING:
     from mlgit.pipeline.events import Event, Outcome
@@ -23,7 +22,8 @@ app = typer.Typer(rich_markup_mode=None)
 def repro(
     context: typer.Context,
     targets: Annotated[
-        list[str] | None, typer.Argument(help="Stages, stage files or outputs; all if left out.")
+        list[str] | None,
+        typer.Argument(help="Stages, stage files or outputs; all if left out.", autocompletion=words.stages),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Run stages even if nothing changed.")] = False,
     single: Annotated[bool, typer.Option("--single", "-s", help="The targets alone, nothing upstream.")] = False,
@@ -54,21 +54,23 @@ def repro(
             (f"{words[one.action]} {one.address}: {one.reason}{'' if one.certain else ' (perhaps)'}" for one in steps),
         )
         return
-    watcher = _Watcher(session)
+    watcher = _Watcher(session, keep_going=keep_going)
     try:
         pipeline.reproduce(options, session.environment, watcher)
     finally:
         watcher.conclude(json)
-    if watcher.outcome is not None and watcher.outcome.failed:
-        names = ", ".join(watcher.outcome.failed)
-        raise StageError(f"failed: {names}", hint="mend them and run `mlgit repro` again; the rest is kept")
 
 
 class _Watcher:
-    """Prints one line an event and remembers the outcome."""
+    """Prints one line an event and remembers the outcome.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        keep_going: failures are told as they happen; otherwise the first one ends the command, as its error.
+    """
+
+    def __init__(self, session: Session, *, keep_going: bool) -> None:
         self._session = session
+        self._keep_going = keep_going
         self.outcome: Outcome | None = None
 
     def __call__(self, event: Event) -> None:
@@ -76,15 +78,16 @@ class _Watcher:
 
         line = ""
         if isinstance(event, events.StageStarted):
-            line = f"{event.address}: running ({event.reason})\n  $ {event.command.strip()}"
+            command = event.command.strip().replace("\n", "\n    ")
+            line = f"{event.address}: running ({event.reason})\n  $ {command}"
         elif isinstance(event, events.StageSkipped):
             line = f"{event.address}: skipped, {event.reason}"
         elif isinstance(event, events.StageRestored):
             line = f"{event.address}: restored, {event.reason}"
         elif isinstance(event, events.StageFinished):
             line = f"{event.address}: done in {event.seconds:.1f} s"
-        elif isinstance(event, events.StageFailed):
-            line = f"{event.address}: failed: {event.message}"
+        elif isinstance(event, events.StageFailed) and self._keep_going:
+            line = event.message
         elif isinstance(event, events.Outcome):
             self.outcome = event
         if line:

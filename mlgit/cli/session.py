@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import posixpath
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ class Session:
         cwd: the folder the user stands in, or named with `-C`.
         environment: the process's variables.
         ask: whether somebody is there to answer a question.
+        typed: what the user typed for which path, for errors that name it.
     """
 
     cwd: Path
@@ -34,7 +37,7 @@ class Session:
     color: bool = False
     progress: bool = False
     ask: bool = False
-    staged: list[str] = field(default_factory=list)
+    typed: dict[str, str] = field(default_factory=dict)
 
     @functools.cached_property
     def repo(self) -> Repo:
@@ -45,20 +48,34 @@ class Session:
 
     def paths(self, texts: Iterable[str]) -> list[RelPath]:
         """What the user typed as paths from the root, globs expanded."""
-        return self.repo.paths(texts, self.cwd)
+        found = []
+        for text in texts:
+            paths = self.repo.paths([text], self.cwd)
+            self.typed.update((path, self.shown(path)) for path in paths)
+            found += paths
+        return list(dict.fromkeys(found))
 
     def path(self, text: str) -> RelPath:
         """One path."""
-        return self.repo.path(text, self.cwd)
+        found = self.repo.path(text, self.cwd)
+        self.typed[found] = self.shown(found)
+        return found
 
-    @property
+    @functools.cached_property
     def here(self) -> RelPath:
         """The folder the user stands in, from the root."""
         return self.repo.path(".", self.cwd)
 
     def shown(self, path: str) -> str:
         """A root-relative path as seen from where the user stands."""
-        return os.path.relpath(self.repo.root / path, self.cwd.resolve())
+        return posixpath.relpath(path or ".", self.here) if self.here else str(path) or "."
+
+    def as_typed(self, text: str) -> str:
+        """A message with the paths that the user named as seen from where the user stands."""
+        for path, shown in sorted(self.typed.items(), key=lambda item: len(item[0]), reverse=True):
+            if path and path != shown:
+                text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w-])", shown.replace("\\", r"\\"), text)
+        return text
 
 
 def new_session(cwd: Path, *, quiet: bool, verbose: bool) -> Session:
@@ -79,6 +96,6 @@ def new_session(cwd: Path, *, quiet: bool, verbose: bool) -> Session:
 
 def session_of(context: typer.Context) -> Session:
     """The session that the top-level callback made."""
-    found = context.find_root().obj
+    found = context.find_root().obj[0]
     assert isinstance(found, Session)
     return found

@@ -29,19 +29,28 @@ def config(
     session = session_of(context)
     repo = session.repo
     layers = [repo.layer(shared=True), repo.layer(shared=False)]
+    if key is None and unset:
+        raise UsageError("--unset needs a key", hint="mlgit config --unset KEY; `mlgit config --list` shows them")
     if key is None or listed:
         for layer in layers[1:] if local else layers:
             for name, found in configuration.flatten(layer).items():
-                render.out(render.printable(f"{name}={found}"))
+                render.out(render.printable(f"{name}={_plain(found)}"))
         return
     if value is None and not unset:
         found = configuration.lookup(key, *(layers[1:] if local else layers))
         if found is None:
             raise UsageError(f"{key} is not set", hint=f"mlgit config {key} VALUE")
-        render.out(render.printable(str(found)))
+        render.out(render.printable(_plain(found)))
         return
     layer = layers[1] if local else layers[0]
     changed = configuration.unset(layer, key) if value is None else configuration.assign(layer, key, value)
     path = repo.write_layer(changed)
     if not local:
         offer(session, [path])
+
+
+def _plain(value: object) -> str:
+    """A value as it is typed: `true`, `4`, `reflink,copy`."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

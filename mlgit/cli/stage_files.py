@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,19 @@ if TYPE_CHECKING:
 def offer(session: Session, paths: Iterable[str]) -> None:
     """Stage `paths` if `core.autostage` is set; else print the `git add` to copy."""
     listed = list(dict.fromkeys(paths))
+    here = [path for path in listed if (session.repo.root / path).exists()]
+    gone = [path for path in listed if path not in here]
+    if gone:  # Git refuses to hear of a file that is gone and that it never knew
+        gone = session.repo.git.tracked_files(gone)
+    listed = [path for path in listed if path in here or path in gone]
     if not listed:
         return
     if session.repo.config.autostage:
-        here = [path for path in listed if (session.repo.root / path).exists()]
         session.repo.git.add(here)
-        gone = [path for path in listed if path not in here]
         if gone:
             session.repo.git.remove_cached(gone)
+        render.say(session, f"staged for the next commit: {', '.join(session.shown(path) for path in listed)}")
         return
+    import shlex
+
     render.say(session, "git add " + " ".join(shlex.quote(session.shown(path)) for path in listed))

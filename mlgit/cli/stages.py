@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mlgit.cli import render
-from mlgit.cli.options import Json, Markdown
+from mlgit.cli import render, words
+from mlgit.cli.options import DryRun, Json, Markdown
 from mlgit.cli.session import Session, session_of
 from mlgit.cli.stage_files import offer
 from mlgit.errors import UsageError
@@ -17,6 +17,7 @@ stage = typer.Typer(rich_markup_mode=None, help="Add and list stages.", no_args_
 app.add_typer(stage, name="stage")
 
 Paths = list[str] | None
+Stages = Annotated[list[str], typer.Argument(help="Names or addresses of stages.", autocompletion=words.stages)]
 
 
 @stage.command(context_settings={"allow_interspersed_args": False})
@@ -36,6 +37,7 @@ def add(
     plots_no_cache: Annotated[Paths, typer.Option("--plots-no-cache", help="A plots file in Git.")] = None,
     wdir: Annotated[str | None, typer.Option("--wdir", "-w", help="Folder the command runs in.")] = None,
     desc: Annotated[str | None, typer.Option("--desc", help="A description.")] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Append a stage to mlgit.yaml, which keeps its comments."""
     import shlex
@@ -57,6 +59,9 @@ def add(
     }
     text = dump_yaml({"stages": {name: {key: item for key, item in value.items() if item}}})
     made = stages.decode(text, session.here.child(stages.NAME)).stages[name]
+    if dry_run:
+        render.plan(session, [f"append to {session.shown(made.file)}:", *text.splitlines()])
+        return
     written = session.repo.pipeline.add(made)
     render.say(session, f"added stage {made.address}" + (f", which runs in {folder}" if folder else ""))
     offer(session, [written])
@@ -90,7 +95,10 @@ def list_stages(context: typer.Context, json: Json = False, md: Markdown = False
 @app.command()
 def dag(
     context: typer.Context,
-    targets: Annotated[list[str] | None, typer.Argument(help="These stages and what they need; all if none.")] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="These stages and what they need; all if none.", autocompletion=words.stages),
+    ] = None,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid flow chart.")] = False,
     dot: Annotated[bool, typer.Option("--dot", help="Print Graphviz DOT.")] = False,
     md: Markdown = False,
@@ -112,19 +120,23 @@ def dag(
 
 
 @app.command()
-def freeze(context: typer.Context, targets: Annotated[list[str], typer.Argument(help="Stages.")]) -> None:
+def freeze(context: typer.Context, targets: Stages, dry_run: DryRun = False) -> None:
     """Keep stages from being reproduced."""
-    _set_frozen(session_of(context), targets, frozen=True)
+    _set_frozen(session_of(context), targets, frozen=True, dry_run=dry_run)
 
 
 @app.command()
-def unfreeze(context: typer.Context, targets: Annotated[list[str], typer.Argument(help="Stages.")]) -> None:
+def unfreeze(context: typer.Context, targets: Stages, dry_run: DryRun = False) -> None:
     """Let stages be reproduced again."""
-    _set_frozen(session_of(context), targets, frozen=False)
+    _set_frozen(session_of(context), targets, frozen=False, dry_run=dry_run)
 
 
-def _set_frozen(session: Session, targets: list[str], *, frozen: bool) -> None:
+def _set_frozen(session: Session, targets: list[str], *, frozen: bool, dry_run: bool) -> None:
     pipeline = session.repo.pipeline
-    written = [pipeline.freeze(address, frozen) for address in pipeline.find(targets, session.here)]
-    render.say(session, f"{'froze' if frozen else 'unfroze'} {', '.join(targets)}")
+    found = pipeline.find(targets, session.here)
+    if dry_run:
+        render.plan(session, (f"{'freeze' if frozen else 'unfreeze'} {address}" for address in found))
+        return
+    written = [pipeline.freeze(address, frozen) for address in found]
+    render.say(session, f"{'froze' if frozen else 'unfroze'} {', '.join(found)}")
     offer(session, written)

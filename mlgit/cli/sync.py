@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import typer
@@ -42,7 +43,7 @@ def push(
     groups = sync.group(repo.workspace, chosen, remote)
     if dry_run:
         names = {one.below or one.tracked.path: name for name, members in groups.items() for one in members}
-        render.plan(session, (f"push {path} to {name}, what it lacks" for path, name in names.items()))
+        render.plan(session, (f"push to {name} what it lacks of {session.shown(path)}" for path, name in names.items()))
         return
     for name in groups:
         _confirm(session, name, yes)
@@ -75,10 +76,14 @@ def fetch(
     branches: AllBranches = False,
     tags: AllTags = False,
     commits: Everything = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Download tracked data into the cache only."""
     session = session_of(context)
     chosen = _targets(session, targets, rev, branches=branches, tags=tags, commits=commits)
+    if dry_run:
+        render.plan(session, _foresee(session, chosen, remote))
+        return
     _fetch(session, chosen, remote)
 
 
@@ -92,12 +97,19 @@ def pull(
     tags: AllTags = False,
     commits: Everything = False,
     force: Force = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Download tracked data and put it into the working tree."""
     session = session_of(context)
     chosen = _targets(session, targets, rev, branches=branches, tags=tags, commits=commits)
-    _fetch(session, chosen, remote)
-    place(session, session.paths(targets or []), force=force, rev=rev)
+    if dry_run:
+        lines = [*_foresee(session, chosen, remote)]
+        if lines:
+            render.plan(session, [*lines, "then put what came into the working tree"])
+            return
+    else:
+        _fetch(session, chosen, remote)
+    place(session, session.paths(targets or []), force=force, rev=rev, dry_run=dry_run)
 
 
 def pull_all(session: Session, remote: str | None) -> None:
@@ -106,10 +118,21 @@ def pull_all(session: Session, remote: str | None) -> None:
     place(session, [], force=False)
 
 
+def _foresee(session: Session, chosen: list[Target], remote: str | None) -> Iterator[str]:
+    """What a fetch would ask which remote for."""
+    from mlgit.work import sync
+
+    wanted = sync.missing(session.repo.workspace, chosen)
+    for name, members in (sync.group(session.repo.workspace, wanted, remote) if wanted else {}).items():
+        yield from (f"fetch {session.shown(one.below or one.tracked.path)} from {name}" for one in members)
+
+
 def _fetch(session: Session, chosen: list[Target], remote: str | None) -> None:
     from mlgit.work import sync
 
     repo, started = session.repo, time.monotonic()
+    if remote is not None:
+        repo.config.pick(remote)  # a wrong name is wrong also where nothing is to be fetched
     if not any(one.tracked.content for one in chosen):
         render.say(session, "nothing is tracked here; nothing to fetch")
         return

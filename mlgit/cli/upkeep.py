@@ -56,7 +56,7 @@ def gc(
         raise UsageError(f"--grace must not be negative: {grace}", hint="give hours, such as 2")
     with repo.workspace.writing("gc", alone_in_cache=True):
         sweep = plan_collection(repo, Keep(branches, tags, commits), grace=grace * 3600)
-        young = f"; {count(sweep.young, 'young object')} left alone" if sweep.young else ""
+        young = f"; {count(sweep.young, 'object')} younger than {grace:g} h left alone" if sweep.young else ""
         if not sweep.dead and not sweep.delete:
             render.say(session, f"nothing to delete{young}")
             return

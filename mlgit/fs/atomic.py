@@ -7,15 +7,13 @@ A failed fsync is never tried again: after it the kernel may have dropped the pa
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlgit.errors import DiskError, InvalidError, MissingError, MlgitError
+from mlgit.errors import DiskError, InvalidError, MissingError, MlgitError, UnsafeError
 
 _NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EISDIR}
 
@@ -27,6 +25,7 @@ def disk_errors(path: object) -> Iterator[None]:
     Raises:
         MissingError: the file does not exist.
         InvalidError: a folder stands where a file is expected, or the other way round.
+        UnsafeError: a symbolic link stands where none is followed.
         DiskError: anything else: full, read-only, not permitted, I/O error.
     """
     try:
@@ -41,6 +40,8 @@ def explain(error: OSError, path: object) -> MlgitError:
         return MissingError(f"no such file or folder: {path}", hint="check the spelling; paths are seen from here")
     if isinstance(error, (IsADirectoryError, NotADirectoryError)):
         return InvalidError(f"{error.strerror}: {path}", hint="a file and a folder are mixed up")
+    if error.errno == errno.ELOOP:
+        return UnsafeError(f"refused to follow a symbolic link: {path}", hint="replace the link by what it leads to")
     hints = {
         errno.ENOSPC: "free some space; nothing was lost, the same command will go on",
         errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
@@ -87,7 +88,7 @@ def write_text(path: Path, text: str) -> None:
 
 def temporary(path: Path) -> Path:
     """A name in the folder of `path` that nothing else uses."""
-    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
+    return path.with_name(f".{path.name[:40]}.{os.urandom(6).hex()}.tmp")
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
@@ -123,6 +124,8 @@ def sync_folder(path: Path | str) -> None:
 
 def sync_filesystem(folder: Path) -> bool:
     """Flush the whole file system that holds `folder` in one call; false where the system cannot."""
+    import ctypes  # slow to load, and reading commands never need it
+
     call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name == "posix" else None
     if call is None:
         return False

@@ -94,6 +94,17 @@ class Folder:
         """Open the file `name` for reading; never blocks on a pipe, never follows a link."""
         return os.open(self._name(name), os.O_RDONLY | _NOFOLLOW | _NONBLOCK | _BINARY, dir_fd=self._fd)
 
+    def read(self, name: str) -> bytes | None:
+        """The bytes of the regular file `name`; None if something else stands there."""
+        descriptor = self.open(name)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
+
     def stat(self, name: str) -> os.stat_result | None:
         """What stands under `name`, links not followed; None if nothing does."""
         try:

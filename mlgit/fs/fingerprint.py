@@ -45,7 +45,7 @@ def disk_now(probe: str) -> int:
     """
     now = time.time_ns()
     try:
-        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT, 0o666)
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except OSError:
         return now
     try:

@@ -34,17 +34,22 @@ def locked(path: Path, purpose: str, *, shared: bool = False, wait: float = 60.0
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except OSError as error:
         raise explain(error, path) from error
     try:
         _acquire(descriptor, path, shared, wait)
         if not shared:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} (mlgit {purpose})\n".encode(), 0)
+            _sign(descriptor, purpose)
         yield
     finally:
         os.close(descriptor)
+
+
+def _sign(descriptor: int, purpose: str) -> None:
+    with contextlib.suppress(OSError):  # the lock holds without the text, also on a full disk
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} (mlgit {purpose})\n".encode(), 0)
 
 
 def _acquire(descriptor: int, path: Path, shared: bool, wait: float) -> None:

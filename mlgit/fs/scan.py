@@ -1,4 +1,4 @@
-"""Reading one folder: names, kinds and stats, with what cannot be versioned refused by name."""
+"""Reading one folder: names, kinds and stats of what stands in it, sorted as a tree sorts them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import stat
 from dataclasses import dataclass
 from typing import Literal
 
-from mlgit.errors import InvalidError
 from mlgit.fs.confine import Folder
 
-SeenKind = Literal["file", "exec", "link", "folder"]
+SeenKind = Literal["file", "exec", "link", "folder", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +17,8 @@ class Seen:
     """One entry of a folder.
 
     Attributes:
+        name: as the disk gives it; bytes that are not UTF-8 are surrogates.
+        kind: `other` for a pipe, a socket or a device.
         found: its stat, links not followed.
     """
 
@@ -25,45 +26,32 @@ class Seen:
     kind: SeenKind
     found: os.stat_result
 
+    @property
+    def mark(self) -> str:
+        """The name, with a slash if it is a folder: what ignore rules judge."""
+        return f"{self.name}/" if self.kind == "folder" else self.name
+
 
 def scan(folder: Folder, skip: frozenset[str] = frozenset()) -> list[Seen]:
-    """The entries of `folder` sorted by the bytes of their names, leaving out the names in `skip`.
-
-    Raises:
-        InvalidError: an entry is a pipe, a socket or a device, or its name is not UTF-8.
-    """
+    """The entries of `folder` sorted by the bytes of their names, leaving out those whose mark is in `skip`."""
     seen = []
     for entry in folder.scan():
-        if entry.name in skip:
+        if skip and (f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name) in skip:
             continue
         try:
             found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue  # deleted since the folder was read
-        seen.append(Seen(entry.name, kind_of(found, folder, entry.name), found))
-    try:
-        seen.sort(key=lambda one: one.name.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidError(
-            f"{folder.path}: a file name is not UTF-8: {error.object!r}", hint="rename it, or list it in .mlgitignore"
-        ) from error
+        seen.append(Seen(entry.name, kind_of(found), found))
+    seen.sort(key=lambda one: one.name.encode(errors="surrogateescape"))
     return seen
 
 
-def kind_of(found: os.stat_result, folder: Folder, name: str) -> SeenKind:
-    """What `found` is.
-
-    Raises:
-        InvalidError: it is neither file, folder nor link.
-    """
+def kind_of(found: os.stat_result) -> SeenKind:
+    """What `found` is."""
     mode = found.st_mode
     if stat.S_ISREG(mode):
         return "exec" if mode & 0o100 else "file"
     if stat.S_ISDIR(mode):
         return "folder"
-    if stat.S_ISLNK(mode):
-        return "link"
-    raise InvalidError(
-        f"neither a file nor a folder (a pipe, socket or device): {folder.path / name}",
-        hint="remove it, or list it in .mlgitignore",
-    )
+    return "link" if stat.S_ISLNK(mode) else "other"

@@ -13,16 +13,12 @@ import unicodedata
 from collections import Counter
 from typing import Final
 
-from mlgit.model.report import Cell, Mark, Report, Row, Table, Verdict, count, format_cell
+from mlgit.model.report import ORDER, Mark, Report, Row, Table, Verdict, count, ordered, show
 
 MAX_CELL: Final = 200
 _BREAK: Final = "\u200b"
 _ENTITY: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;", "\\": "&#92;", "$": "&#36;"}
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_ORDER: Final = (
-    *(Mark.FAIL, Mark.WARN, Mark.WORSE, Mark.REMOVED, Mark.ADDED, Mark.CHANGED, Mark.BETTER),
-    *(Mark.INFO, Mark.PASS, Mark.SAME),
-)
 _WORDS: Final = {
     Mark.FAIL: "❌ fail",
     Mark.WARN: "⚠️ warn",
@@ -58,19 +54,6 @@ def to_markdown(report: Report) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def ordered(rows: tuple[Row, ...]) -> list[Row]:
-    """Rows as people should read them: failures first, unchanged ones last, otherwise as they came."""
-    return sorted(rows, key=lambda row: _ORDER.index(row.mark))
-
-
-def show(column: str, cell: Cell) -> str:
-    """A cell as text for people: signs on differences, `relative` as a percentage, six significant digits."""
-    if not isinstance(cell, (int, float)) or isinstance(cell, bool) or column not in ("delta", "relative"):
-        return format_cell(cell)
-    sign = "+" if cell > 0 else ""
-    return f"{sign}{cell * 100:.3g} %" if column == "relative" else sign + format_cell(cell)
-
-
 def escape(text: str, limit: int | None = MAX_CELL) -> str:
     r"""`text` as Markdown that shows exactly it, on one line; what cannot be seen is shown as `\n`, `\x1b`, `\u202e`.
 
@@ -100,7 +83,7 @@ def _escape_character(character: str) -> str:
 def _summary(report: Report) -> str:
     """How many rows carry each mark, in the marks' order."""
     found = Counter(row.mark for table in report.tables for row in table.rows)
-    return ", ".join(f"{found[mark]} {_WORDS[mark].split()[-1]}" for mark in _ORDER if found[mark] and _WORDS[mark])
+    return ", ".join(f"{found[mark]} {_WORDS[mark].split()[-1]}" for mark in ORDER if found[mark] and _WORDS[mark])
 
 
 def _section(table: Table, *, alone: bool) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Final
 from mlgit.errors import InvalidError, UnsafeError
 
 MAX_COMPONENT: Final = 255
+MAX_DEPTH: Final = 500
 _HFS_IGNORED: Final = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _CONTROL_DIRS: Final = frozenset({".git", ".mlgit"})
 _SHORT_NAMES: Final = re.compile(r"(git|mlgit|gi[0-9a-f]{4}|ml[0-9a-f]{4})~[0-9]+")
@@ -108,6 +109,16 @@ def _folds_to_control_dir(name: str) -> bool:
     folded = _HFS_IGNORED.sub("", unicodedata.normalize("NFKC", name)).casefold()
     folded = folded.partition(":")[0].rstrip(". \t\r\n")
     return folded in _CONTROL_DIRS or _SHORT_NAMES.fullmatch(folded) is not None
+
+
+def check_depth(path: RelPath) -> None:
+    """Refuse a folder so deep that walking it would run out of open files or stack.
+
+    Raises:
+        InvalidError: it has more than `MAX_DEPTH` components.
+    """
+    if path.count("/") >= MAX_DEPTH:
+        raise InvalidError(f"nested too deeply: {path[:80]}…", hint=f"{MAX_DEPTH} folders is the limit")
 
 
 def collisions(names: list[str]) -> list[tuple[str, str]]:

@@ -6,8 +6,8 @@ JSON object, `markdown.py` into Markdown. The verdict maps to an exit code here 
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -29,6 +29,12 @@ class Mark(Enum):
     REMOVED = "removed"
     SAME = "same"
     INFO = "info"
+
+
+ORDER: Final = (
+    *(Mark.FAIL, Mark.WARN, Mark.WORSE, Mark.REMOVED, Mark.ADDED, Mark.CHANGED, Mark.BETTER),
+    *(Mark.INFO, Mark.PASS, Mark.SAME),
+)
 
 
 class Verdict(Enum):
@@ -106,6 +112,8 @@ class Report:
 
 def to_json(report: Report) -> str:
     """One JSON object, keys in fixed order; numbers JSON cannot hold become the texts `nan`, `inf`, `-inf`."""
+    import json
+
     tables = {
         table.name: [
             {
@@ -142,6 +150,19 @@ def format_cell(cell: Cell) -> str:
     if isinstance(cell, float):
         return f"{cell:.6g}"
     return str(cell)
+
+
+def show(column: str, cell: Cell) -> str:
+    """A cell of `column` for people: as `format_cell`, with signs on differences and `relative` as a percentage."""
+    if not isinstance(cell, (int, float)) or isinstance(cell, bool) or column not in ("delta", "relative"):
+        return format_cell(cell)
+    sign = "+" if cell > 0 else ""
+    return f"{sign}{cell * 100:.3g} %" if column == "relative" else sign + format_cell(cell)
+
+
+def ordered(rows: Iterable[Row]) -> list[Row]:
+    """Rows as people should read them: failures first, unchanged ones last, otherwise as they came."""
+    return sorted(rows, key=lambda row: ORDER.index(row.mark))
 
 
 def format_bytes(size: int) -> str:

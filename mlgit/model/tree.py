@@ -23,7 +23,7 @@ HEADER: Final = b"mlgit-tree 1\n"
 _LINE: Final = re.compile(
     r"(?:(file|exec|link)|tree) ((?:blake3|sha256):[0-9a-f]{64}) (0|[1-9][0-9]{0,18})(?(1)| (0|[1-9][0-9]{0,18})) (.+)"
 )
-_CHILD: Final = re.compile(r"^(file|exec|link|tree) (\S+) (\d+) ", re.MULTILINE)
+_CHILD: Final = re.compile(r"^(file|exec|link|tree) ((?:blake3|sha256):[0-9a-f]{64}) ([0-9]{1,19}) ", re.MULTILINE)
 _ESCAPED: Final = re.compile(r"[\x00-\x1f\x7f\\\x85\u2028\u2029]")
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|(.?))")
 
@@ -123,8 +123,15 @@ def decode(data: bytes, where: str) -> Tree:
 
 
 def children(data: bytes) -> list[tuple[str, Oid, int]]:
-    """Kind, id and size of every entry of a verified tree's bytes; its names are neither read nor checked."""
-    return [(kind, Oid(oid), int(size)) for kind, oid, size in _CHILD.findall(data.decode())]
+    """Kind, id and size of every entry of a tree's bytes; its names are neither read nor checked.
+
+    Raises:
+        InvalidError: the bytes are not a tree's, as when a hostile pointer calls a file a folder.
+    """
+    found = _CHILD.findall(data.decode(errors="replace")) if data.startswith(HEADER) else []
+    if len(found) != data.count(b"\n") - 1:
+        raise InvalidError("what should be a folder's tree object is none", hint="check the pointer that names it")
+    return [(kind, Oid(oid), int(size)) for kind, oid, size in found]
 
 
 def check_collisions(names: list[str], where: str) -> None:
@@ -144,7 +151,7 @@ def _decode_line(line: str, where: str, number: int) -> Entry:
     if match is None:
         raise InvalidError(f"{where}: malformed tree entry in line {number}: {line[:120]!r}")
     kind, oid, size, files, name = match.groups()
-    if "\\" in name:
+    if _ESCAPED.search(name):
         name = _unescape(name, where)
     check_name(name, where)
     return Entry(name, cast("Kind", kind or "tree"), Oid(oid), int(size), int(files) if files else 1 if kind else 0)

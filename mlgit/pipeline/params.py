@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from mlgit.errors import InvalidError
 from mlgit.model.lock import canonical, plain
-from mlgit.model.metric import parse_value, split_key
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import ParamRef
 
@@ -83,6 +82,8 @@ def parse(data: bytes, file: RelPath) -> Any:
     """
     if file.name.rpartition(".")[2].lower() not in KINDS:
         raise InvalidError(f"{file}: not a parameter file this version reads", hint=f"use one of: {', '.join(KINDS)}")
+    from mlgit.model.metric import parse_value
+
     value = plain(parse_value(data, file), file) or {}
     try:
         canonical(value).encode()
@@ -95,6 +96,8 @@ def _walk(data: Any, key: str) -> Any:
     """The value under a dotted key; a key that is written with its dots in the file wins. Items: `a[0]` or `a.0`."""
     if isinstance(data, dict) and key in data:
         return data[key]
+    from mlgit.model.metric import split_key
+
     try:
         path = split_key(key)
     except InvalidError:

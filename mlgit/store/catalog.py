@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mlgit.errors import IntegrityError, MissingError
 from mlgit.fs import atomic
 from mlgit.store.backend import Backend
-from mlgit.store.pack import Index, Slot, decode_index
+from mlgit.store.pack import Index, Slot, decode_index, index_name
+
+_ATTEMPTS: Final = 3
 
 
 class Place(NamedTuple):
@@ -42,32 +44,58 @@ class Catalog:
         self._fresh = False
 
     def refresh(self) -> None:
-        """Take in the index files that appeared, and drop everything if some are gone."""
-        names = {stat.name for stat in self._backend.list("index/") if stat.name.endswith(".idx")}
-        if self._seen - names:
-            self._seen, self._places = set(), {}
-        for name in sorted(names - self._seen):
-            try:
-                self.include(decode_index(self._read(name), f"{self._backend.url}/{name}"))
-            except MissingError:
-                continue  # merged into another by a writer since it was listed
-            self._seen.add(name)
+        """Take in the index files that appeared, and drop everything if some are gone.
+
+        Raises:
+            IntegrityError: an index file is damaged, so that what the store holds is not known.
+        """
+        for _ in range(_ATTEMPTS):
+            names = {stat.name for stat in self._backend.list("index/") if stat.name.endswith(".idx")}
+            if self._seen - names:
+                self._seen, self._places = set(), {}
+            if self._take_in(sorted(names - self._seen)):
+                break
         self._fresh = True
 
-    def _read(self, name: str) -> bytes:
+    def _take_in(self, names: list[str]) -> bool:
+        """Read index files; false if one went since it was listed, so that another holds what it named."""
+        for name in names:
+            try:
+                self.include(self._read(name))
+            except MissingError:
+                return False
+            self._seen.add(name)
+        return True
+
+    def _read(self, name: str) -> Index:
         if self._kept is None:
-            return self._backend.read(name)
+            return self._checked(name, self._backend.read(name))
         copy = self._kept / name
         try:
-            data = copy.read_bytes()
-            decode_index(data, str(copy))
+            return self._checked(name, copy.read_bytes())
         except (OSError, IntegrityError):
             data = self._backend.read(name)
-            decode_index(data, f"{self._backend.url}/{name}")
-            with atomic.disk_errors(copy):
-                copy.parent.mkdir(parents=True, exist_ok=True)
-            atomic.write_bytes(copy, data)
-        return data
+        index = self._checked(name, data)
+        with atomic.disk_errors(copy):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(copy, data)
+        return index
+
+    def _checked(self, name: str, data: bytes) -> Index:
+        where = f"{self._backend.url}/{name}"
+        if index_name(data) != name:
+            raise IntegrityError(f"{where}: the index is damaged, or another's", hint="run `mlgit fsck --repair`")
+        return decode_index(data, where)
+
+    def damaged(self) -> list[str]:
+        """Names of index files that cannot be read."""
+        found = []
+        for stat in self._backend.list("index/"):
+            try:
+                self._checked(stat.name, self._backend.read(stat.name))
+            except IntegrityError:
+                found.append(stat.name)
+        return sorted(found)
 
     def include(self, index: Index) -> None:
         """Know the objects of `index` from now on."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from mlgit.errors import IntegrityError, MissingError
 from mlgit.fs import atomic
 from mlgit.model.oid import Oid
-from mlgit.store.backend import Progress
-from mlgit.store.hashing import hash_file
+from mlgit.store.backend import Progress, Stat
+from mlgit.store.hashing import CHUNK, hash_file, new_hasher
 from mlgit.store.objects import Store, object_name, pack_name
+from mlgit.store.pack import FOOTER_SIZE, RAW, Index, Slot, decode_footer, decode_table
 
 
 @dataclass(slots=True)
@@ -79,11 +80,19 @@ def _check_file(store: Store, oid: Oid, name: str, found: Findings, progress: Pr
         with atomic.disk_errors(local):
             good = hash_file(store.algorithm, local) == oid
     else:
-        good = store.digest(store.backend.read(name)) == oid.digest
+        good = _remote_digest(store, name, store.locate(oid).slot.size) == oid.digest
     if not good:
         _note(found, oid, name, "its bytes do not match its id")
     if progress is not None:
         progress(store.locate(oid).slot.size)
+
+
+def _remote_digest(store: Store, name: str, size: int) -> bytes:
+    """The hash of a remote's file, read piece by piece."""
+    hasher = new_hasher(store.algorithm)
+    for start in range(0, size, CHUNK):
+        hasher.update(store.backend.read(name, start, min(CHUNK, size - start)))
+    return hasher.digest()
 
 
 def _check_pack(store: Store, name: str, oids: list[Oid], found: Findings, progress: Progress | None) -> None:
@@ -103,18 +112,61 @@ def _check_one(store: Store, oid: Oid, name: str, found: Findings) -> None:
         _note(found, oid, name, "its bytes do not match its id")
 
 
+def adopt(store: Store) -> list[str]:
+    """Name in a new index what stands in a local store and no index names: after an index was damaged, or lost.
+
+    What a pack holds is read from its own table; nothing is verified here, so `check` all bytes afterwards.
+
+    Returns:
+        The damaged index files that were set aside, by their new names.
+    """
+    moved = _move_aside(store, store.catalog.damaged())
+    store.catalog.refresh()
+    known = store.catalog.places
+    found = Index({}, {})
+    for stat in store.backend.list("packs/"):
+        rows = {digest: slot for digest, slot in _table(store, stat).items() if digest not in known}
+        if rows:
+            found.packs[stat.name.removeprefix("packs/").removesuffix(".pack")] = rows
+    for stat in store.backend.list(f"objects/{store.algorithm}/"):
+        digest = bytes.fromhex(stat.name[-65:].replace("/", ""))
+        if digest not in known:
+            found.loose[digest] = Slot(RAW, 0, stat.size, stat.size)
+    if found.packs or found.loose:
+        with store.writer() as writer:
+            writer.include(found)
+    return moved
+
+
+def _table(store: Store, stat: Stat) -> dict[bytes, Slot]:
+    """What a pack's own table lists; nothing if it is damaged."""
+    try:
+        end = store.backend.read(stat.name, max(stat.size - FOOTER_SIZE, 0))
+        offset, length, checksum = decode_footer(end, stat.name)
+        if offset + length + FOOTER_SIZE != stat.size:
+            return {}
+        return decode_table(store.backend.read(stat.name, offset, length), checksum, stat.name)
+    except IntegrityError:
+        return {}
+
+
 def set_aside(store: Store, found: Findings) -> list[str]:
     """Take damaged objects out of a local store: their files move to `damaged/`, the rest is packed and indexed anew.
 
     Returns:
         The files that were moved, by their new names.
     """
-    root = store.backend.local
-    if root is None or not found.files:
+    if store.backend.local is None or not found.files:
         return []
     store.retain(store.catalog.places.keys() - {oid.digest for oid in found.damaged}, repack=found.files)
-    moved = []
-    for name in sorted(found.files):
+    return _move_aside(store, sorted(found.files))
+
+
+def _move_aside(store: Store, names: list[str]) -> list[str]:
+    root, moved = store.backend.local, []
+    if root is None:
+        return []
+    for name in names:
         old, new = root / name, root / "damaged" / name.replace("/", "-")
         if old.exists():
             with atomic.disk_errors(old):

@@ -6,7 +6,6 @@ those who must. Nothing weaker is offered.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -32,6 +31,8 @@ def digest_function(algorithm: str) -> Callable[[bytes | memoryview], bytes]:
     """A function from content to its 32-byte digest, for small content."""
     if algorithm == "blake3":
         return lambda data: blake3(data).digest()
+    import hashlib  # loads OpenSSL, which the default does not need
+
     return lambda data: hashlib.sha256(data).digest()
 
 
@@ -42,7 +43,13 @@ def hash_bytes(algorithm: str, data: bytes | memoryview) -> Oid:
 
 def new_hasher(algorithm: str) -> Hasher:
     """A running hash for content that comes in large pieces; BLAKE3 uses all cores."""
-    hasher: Hasher = blake3(max_threads=blake3.AUTO) if algorithm == "blake3" else hashlib.sha256()
+    hasher: Hasher
+    if algorithm == "blake3":
+        hasher = blake3(max_threads=blake3.AUTO)
+        return hasher
+    import hashlib
+
+    hasher = hashlib.sha256()
     return hasher
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
@@ -27,12 +26,13 @@ from mlgit.model.text import dump_yaml, load_yaml
 from mlgit.store.backend import Backend, Progress
 from mlgit.store.catalog import Catalog, Place
 from mlgit.store.hashing import digest_function, hash_file
-from mlgit.store.pack import PACK_MAGIC, RAW, Index, Slot, encode_footer, encode_index, encode_table
+from mlgit.store.pack import PACK_MAGIC, RAW, Index, Slot, encode_footer, encode_index, encode_table, index_name
 
 FORMAT: Final = 1
 LARGE: Final = 1 << 20
 PACK_LIMIT: Final = 64 << 20
 READ_LIMIT: Final = 16 << 20
+PACKED_LIMIT: Final = 256 << 20
 _READ_GAP: Final = 64 << 10
 _BUFFER: Final = 4 << 20
 
@@ -104,10 +104,15 @@ class Store:
 
         Raises:
             MissingError: it is not in the store.
+            InvalidError: its id is of another algorithm than the store's.
+            IntegrityError: the index claims a packed object larger than any that is ever written.
         """
+        require_algorithm(oid, self.algorithm, self.backend.url)
         place = self.catalog.find(oid.digest)
         if place is None:
             raise MissingError(f"object {oid} is not in {self.backend.url}", hint="get it with `mlgit pull`")
+        if place.pack is not None and place.slot.stored > PACKED_LIMIT:
+            raise self.damaged(oid, place)
         return place
 
     def linkable(self, oid: Oid) -> Path | None:
@@ -123,12 +128,19 @@ class Store:
             IntegrityError: the bytes there are not those of the id.
         """
         place = self.locate(oid)
-        if place.pack is None:
-            data = self.backend.read(object_name(oid))
-        else:
-            data = self.backend.read(pack_name(place.pack), place.slot.offset, place.slot.stored)
+        try:
+            data = self._bytes(oid, place)
+        except MissingError:  # moved to another pack since the indexes were read
+            self.catalog.refresh()
+            place = self.locate(oid)
+            data = self._bytes(oid, place)
         self._verify(oid, data, place)
         return data
+
+    def _bytes(self, oid: Oid, place: Place) -> bytes:
+        if place.pack is None:
+            return self.backend.read(object_name(oid))
+        return self.backend.read(pack_name(place.pack), place.slot.offset, place.slot.stored)
 
     def read_many(self, oids: Iterable[Oid]) -> Iterator[tuple[Oid, bytes | memoryview]]:
         """Small objects in the order they are stored, neighbours read together.
@@ -144,7 +156,12 @@ class Store:
                 yield run[0][0], self.read(run[0][0])
                 continue
             end = max(place.slot.offset + place.slot.stored for _, place in run)
-            data = memoryview(self.backend.read(pack_name(pack), start, end - start))
+            try:
+                data = memoryview(self.backend.read(pack_name(pack), start, end - start))
+            except MissingError:  # as in `read`
+                for oid, _ in run:
+                    yield oid, self.read(oid)
+                continue
             for oid, place in run:
                 part = data[place.slot.offset - start : place.slot.offset - start + place.slot.stored]
                 self._verify(oid, part, place)
@@ -179,8 +196,24 @@ class Store:
         return path
 
     def tree(self, oid: Oid) -> trees.Tree:
-        """A directory's tree object, decoded."""
+        """A directory's tree object, decoded.
+
+        Raises:
+            MissingError, IntegrityError: as `read`.
+            InvalidError, UnsafeError: it is no tree, or a malformed or hostile one.
+        """
+        self.check_tree(oid)
         return trees.decode(bytes(self.read(oid)), f"tree {oid}")
+
+    def check_tree(self, oid: Oid) -> None:
+        """Refuse to load what cannot be a tree: a file that a pointer calls a folder may be of any size.
+
+        Raises:
+            MissingError: it is not in the store.
+            InvalidError: it is larger than any tree.
+        """
+        if self.locate(oid).slot.size > PACKED_LIMIT:
+            raise InvalidError(f"object {oid} is no folder's tree", hint="check the pointer that names it")
 
     def writer(self, progress: Progress | None = None) -> Writer:
         """A batch of new objects; use it with `with`, nothing is in the store before the block ends well."""
@@ -195,6 +228,7 @@ class Store:
         Raises:
             IntegrityError: an object that must move is damaged; the store is as it was then.
         """
+        self.catalog.refresh()
         places, old = dict(self.catalog.places), self.catalog.indexes
         staying, moving = Index({}, {}), []
         for digest in kept:
@@ -216,7 +250,7 @@ class Store:
         """A new name in the scratch folder."""
         with atomic.disk_errors(self.scratch):
             self.scratch.mkdir(parents=True, exist_ok=True)
-        return self.scratch / f"{secrets.token_hex(8)}.tmp"
+        return self.scratch / f"{os.urandom(8).hex()}.tmp"
 
 
 def _runs(places: list[tuple[Oid, Place]]) -> Iterator[list[tuple[Oid, Place]]]:
@@ -350,7 +384,7 @@ class Writer:
         self._close_pack()
         if self._index.packs or self._index.loose:
             data = encode_index(self._index)
-            self.index_name = f"index/{blake3(data).hexdigest()}.idx"
+            self.index_name = index_name(data)
             self._store.backend.put_bytes(self.index_name, data)
             self._store.catalog.include(self._index)
             self._index, self._new = Index({}, {}), set()

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from blake3 import blake3
 from xxhash import xxh3_128_digest
 
 from mlgit.errors import IntegrityError
@@ -104,6 +105,11 @@ def encode_index(index: Index) -> bytes:
     head = _INDEX_HEAD.pack(INDEX_MAGIC, len(packs), len(rows))
     body = b"".join((head, *(bytes.fromhex(pack) for pack in packs), *rows))
     return body + xxh3_128_digest(body)
+
+
+def index_name(data: bytes) -> str:
+    """Name in a backend of the index file `data`."""
+    return f"index/{blake3(data).hexdigest()}.idx"
 
 
 def decode_index(data: bytes, where: str) -> Index:

@@ -70,7 +70,10 @@ def _descend(level: list[Oid], store: Store, found: Reach, strict: bool) -> list
         raise MissingError(f"tree {min(lacking)} is not in {store.backend.url}", hint="get it with `mlgit pull`")
     found.absent |= lacking
     below: list[Oid] = []
-    for _, data in store.read_many([oid for oid in level if oid not in lacking]):
+    here = [oid for oid in level if oid not in lacking]
+    for oid in here:
+        store.check_tree(oid)
+    for _, data in store.read_many(here):
         for kind, oid, size in trees.children(bytes(data)):
             if kind != "tree":
                 found.sizes[oid] = size

@@ -7,11 +7,12 @@ destination, so damage never spreads, and the destination's index is written las
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mlgit.errors import MissingError
+from mlgit.errors import LockedError, MissingError
+from mlgit.fs import atomic
+from mlgit.fs.lock import locked
 from mlgit.model.oid import Oid
 from mlgit.model.tree import Content
 from mlgit.store.backend import Progress
@@ -36,14 +37,16 @@ class Transferred:
 
 
 def push(contents: Iterable[Content], source: Store, target: Store, progress: Progress | None = None) -> Transferred:
-    """Copy everything below `contents` from a complete `source` to `target`, trees included.
+    """Copy everything below `contents` from `source` to `target`, trees included.
+
+    A tree that only `target` has was published there together with what is below it.
 
     Raises:
-        MissingError: an object is not in `source`; nothing is published then.
+        MissingError: an object is in neither; nothing is published then.
         IntegrityError: an object of `source` is damaged; nothing is published then.
         RemoteError, AuthError, DiskError: as the target's backend.
     """
-    found = reach(contents, source)
+    found = reach(contents, source, strict=False)
     wanted = target.missing(found.oids)
     lacking = source.missing(wanted)
     if lacking:
@@ -108,11 +111,15 @@ def _copy_file(oid: Oid, source: Store, writer: Writer, target: Store) -> None:
     if source.backend.local is not None:
         writer.add_file(oid, source.verified_file(oid), move=False)
         return
-    temp = target.scratch / f"{oid.hex}.part"  # a stable name, so that an interrupted download resumes
-    target.temporary()
-    source.backend.download(object_name(oid), temp)
-    if hash_file(target.algorithm, temp) != oid:
-        with contextlib.suppress(OSError):
-            os.unlink(temp)
-        raise source.damaged(oid, source.locate(oid))
-    writer.add_file(oid, temp, move=True)
+    with contextlib.ExitStack() as stack:
+        temp = target.temporary()
+        with contextlib.suppress(LockedError):  # else another process resumes downloads; start afresh beside it
+            stack.enter_context(locked(target.scratch / "downloads.lock", "fetch", wait=0))
+            temp = target.scratch / f"{oid.hex}.part"  # a stable name, so that an interrupted download resumes
+        source.backend.download(object_name(oid), temp)
+        with atomic.disk_errors(temp):
+            good = hash_file(target.algorithm, temp) == oid
+        if not good:
+            temp.unlink(missing_ok=True)
+            raise source.damaged(oid, source.locate(oid))
+        writer.add_file(oid, temp, move=True)

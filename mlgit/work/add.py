@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from mlgit.model.pointer import Pointer
 from mlgit.model.relpath import RelPath
 from mlgit.model.tree import Content
 from mlgit.store.backend import Progress
+from mlgit.work import gitignore
 from mlgit.work.outputs import Tracked, owner, pointer_path, read_pointers
 from mlgit.work.snapshot import WorkingTree
 from mlgit.work.workspace import Workspace
@@ -54,6 +56,7 @@ def plan(workspace: Workspace, targets: Iterable[RelPath], tracked: dict[RelPath
     Raises:
         UsageError: a pointer, a control folder, a stage's output, or something Git itself tracks.
         MissingError: a target does not exist.
+        InvalidError: its name cannot be written into `.gitignore`.
     """
     paths: dict[RelPath, None] = {}
     for target in targets:
@@ -74,8 +77,9 @@ def plan(workspace: Workspace, targets: Iterable[RelPath], tracked: dict[RelPath
                 f"{inside[0]}, inside {target}, is tracked already",
                 hint=f"`mlgit remove {pointer_path(inside[0])}` first, or add the other files one by one",
             )
-        if not (workspace.root / target).exists() and not (workspace.root / target).is_symlink():
+        if not os.path.lexists(workspace.root / target):
             raise MissingError(f"no such file or folder: {target}", hint="check the spelling, or quote the glob")
+        gitignore.pattern(target.name)
         paths[found.path if found else target] = None
     _refuse_git_tracked(workspace, [path for path in paths if path not in tracked])
     _refuse_nested(list(paths))

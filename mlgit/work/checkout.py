@@ -8,20 +8,19 @@ that a killed checkout leaves old or new files and nothing in between.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from mlgit.errors import DiskError, RefusedError
+from mlgit.errors import DiskError, IntegrityError, RefusedError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
-from mlgit.fs.fingerprint import UNSURE, disk_now, fingerprint, settled
+from mlgit.fs.fingerprint import UNSURE, fingerprint, settled
 from mlgit.fs.link import LinkKind, place
 from mlgit.model import tree as trees
 from mlgit.model.oid import Oid
-from mlgit.model.relpath import RelPath
+from mlgit.model.relpath import RelPath, check_depth
 from mlgit.model.tree import Entry
 from mlgit.store.backend import Progress
 from mlgit.store.objects import LARGE, Store
@@ -81,11 +80,13 @@ def plan(
     load_have: Load,
     load_want: Load,
     kept: Callable[[Oid], bool],
+    unseen: Callable[[RelPath], Iterable[RelPath]],
 ) -> CheckoutPlan:
     """What turns `have` at `path` into `want`.
 
     Args:
         kept: whether an object is in the cache, so that its file may be overwritten.
+        unseen: what stands in a folder besides `have`, ignored by the rules and not in the cache.
     """
     made = CheckoutPlan()
     pending: list[tuple[RelPath, dict[str, Entry], dict[str, Entry]]] = []
@@ -93,6 +94,8 @@ def plan(
     while pending:
         folder, old, new = pending.pop()
         step = _Names([], [], [])
+        if new.keys() - old.keys():
+            made.lost += [at for at in unseen(folder) if at.name in new]
         for name in sorted({*old, *new}, key=trees.sort_key):
             first, last = old.get(name), new.get(name)
             if first == last:
@@ -102,7 +105,7 @@ def plan(
                 pending.append((at, _by_name(load_have(first.oid, at)), _by_name(load_want(last.oid, at))))
                 continue
             if first:
-                made.lost += _unkept(at, first, load_have, kept)
+                made.lost += _unkept(at, first, load_have, kept, unseen)
             if first and (last is None or "tree" in (first.kind, last.kind)):
                 step.remove.append(name)
             if last:
@@ -116,11 +119,20 @@ def _by_name(tree: trees.Tree) -> dict[str, Entry]:
     return {entry.name: entry for entry in tree.entries}
 
 
-def _unkept(path: RelPath, entry: Entry, load: Load, kept: Callable[[Oid], bool]) -> list[RelPath]:
-    found, pending = [], [(path, entry)]
+def _unkept(
+    path: RelPath,
+    entry: Entry,
+    load: Load,
+    kept: Callable[[Oid], bool],
+    unseen: Callable[[RelPath], Iterable[RelPath]],
+) -> list[RelPath]:
+    """What goes with `entry` and is in no store."""
+    found: list[RelPath] = []
+    pending = [(path, entry)]
     while pending:
         at, one = pending.pop()
         if one.kind == "tree":
+            found += unseen(at)
             pending += [(at.child(below.name), below) for below in load(one.oid, at).entries]
         elif not kept(one.oid):
             found.append(at)
@@ -140,6 +152,13 @@ def refuse_loss(made: CheckoutPlan) -> None:
             f"these have changes that are in no store and would be lost:{shown}{more}",
             hint="save them with `mlgit add`, or overwrite them with --force",
         )
+
+
+def _untrue(path: RelPath, oid: Oid) -> IntegrityError:
+    return IntegrityError(
+        f"{path}: its size or number of files is not that of object {oid}",
+        hint="whatever names it was not written by mlgit; `mlgit add` the data again where it is whole",
+    )
 
 
 class Placer:
@@ -176,7 +195,7 @@ class Placer:
 
     def _step(self, folder: Folder, step: FolderStep, top: RelPath) -> None:
         with self._workshop(folder) as aside, atomic.disk_errors(step.path or top):
-            name = secrets.token_hex(8)
+            name = os.urandom(8).hex()
             try:
                 with aside.folder(name, create=True) as built:
                     self._put_files(built, step.path, step.put, top)
@@ -192,8 +211,9 @@ class Placer:
 
     def _workshop(self, folder: Folder) -> Folder:
         """The scratch folder, or where that is on another file system, the target folder itself."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        scratch = Folder.beneath(self._scratch)
+        with atomic.disk_errors(self._scratch):
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            scratch = Folder.beneath(self._scratch)
         here, there = folder.status(), scratch.status()
         if here.st_dev == there.st_dev:
             return scratch
@@ -201,7 +221,10 @@ class Placer:
         return Folder.beneath(self._root, folder.path.relative_to(self._root).parts)
 
     def _make(self, folder: Folder, path: RelPath, entry: Entry, top: RelPath) -> None:
+        check_depth(path)
         tree = self._store.tree(entry.oid)
+        if (tree.size, tree.files) != (entry.size, entry.files):
+            raise _untrue(path, entry.oid)
         stats = self._put_files(folder, path, [one for one in tree.entries if one.kind != "tree"], top)
         for one in tree.entries:
             if one.kind == "tree":
@@ -216,6 +239,8 @@ class Placer:
         stats = {}
         small: dict[Oid, list[Entry]] = {}
         for entry in entries:
+            if self._store.locate(entry.oid).slot.size != entry.size:
+                raise _untrue(path.child(entry.name), entry.oid)
             if entry.size >= LARGE and entry.kind != "link":
                 stats[entry.name] = self._large(folder, entry)
             else:
@@ -223,7 +248,7 @@ class Placer:
         for oid, data in self._store.read_many(small):
             for entry in small[oid]:
                 if entry.kind == "link":
-                    check_link(bytes(data).decode(), path.child(entry.name), top)
+                    check_link(bytes(data), path.child(entry.name), top)
                 stats[entry.name] = self._small(folder, entry, data)
         return stats
 
@@ -257,7 +282,7 @@ class Placer:
 
     def _remember(self, rules: bytes) -> None:
         """Keep the fingerprints of whole new folders, so that the next status reads none of their files."""
-        now = disk_now(str(self._store.scratch.parent / "clock"))
+        now = self._index.disk_now()
         for path, entries, stats in self._rows:
             prints = [fingerprint(found) if found else UNSURE for found in stats]
             quiet = all(found is None or settled(found, now) for found in stats)

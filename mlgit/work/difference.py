@@ -39,7 +39,8 @@ class Change:
 
 def entry_of(content: Content, name: str) -> Entry:
     """The entry that a folder holding `content` under `name` would have."""
-    return Entry(name, "tree" if content.type == "tree" else "file", content.oid, content.size, content.files or 1)
+    files = 1 if content.files is None else content.files
+    return Entry(name, "tree" if content.type == "tree" else "file", content.oid, content.size, files)
 
 
 def compare(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mlgit.errors import UnsafeError
+from mlgit.errors import InvalidError, UnsafeError
 from mlgit.fs import atomic
 from mlgit.model.relpath import RelPath
 
@@ -15,7 +15,13 @@ _Edit = Callable[[list[str], list[str]], list[str]]
 
 
 def pattern(name: str) -> str:
-    """The line that ignores exactly `name` in its own folder."""
+    """The line that ignores exactly `name` in its own folder.
+
+    Raises:
+        InvalidError: the name holds a line end, which a line cannot.
+    """
+    if "\n" in name or "\r" in name:
+        raise InvalidError(f"a name with a line end cannot be tracked: {name!r}", hint="rename it")
     return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", name)
 
 
@@ -42,12 +48,14 @@ def _edit(root: Path, paths: Iterable[RelPath], edit: _Edit) -> list[RelPath]:
         file = root / folder / NAME
         if file.is_symlink():
             raise UnsafeError(f"{file} is a symbolic link", hint="replace it with a file of its own")
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
-        lines = edit(text.splitlines(), patterns)
-        if lines == text.splitlines():
+        with atomic.disk_errors(file):
+            text = file.read_bytes().decode(errors="surrogateescape") if file.exists() else ""
+        before = text.removesuffix("\n").split("\n") if text else []
+        lines = edit(before, patterns)
+        if lines == before:
             continue
         if lines:
-            atomic.write_text(file, "\n".join(lines) + "\n")
+            atomic.write_bytes(file, ("\n".join(lines) + "\n").encode(errors="surrogateescape"))
         else:
             with atomic.disk_errors(file):
                 file.unlink()

@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 from mlgit.errors import InvalidError, MissingError, UnsafeError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
-from mlgit.fs.fingerprint import UNSURE, disk_now, fingerprint, settled
+from mlgit.fs.fingerprint import UNSURE, fingerprint, settled
 from mlgit.fs.link import reflink
 from mlgit.fs.scan import Seen, kind_of, scan
 from mlgit.model import tree as trees
 from mlgit.model.oid import Oid
-from mlgit.model.relpath import RelPath, check_name
+from mlgit.model.relpath import RelPath, check_depth, check_name
 from mlgit.model.tree import Content, Entry
 from mlgit.store.hashing import CHUNK, hash_file, new_hasher
 from mlgit.store.objects import LARGE, Store, Writer
@@ -46,8 +46,11 @@ class Identifier:
     Args:
         store: the cache, whose algorithm makes the ids and whose folder symbolic links may lead to.
         sink: where new content is saved; None to name it only.
-        follow: save what a symbolic link leads to instead of the link.
+        follow: save what a symbolic link out of the tracked folder leads to, instead of refusing it.
         progress: called with the bytes of every file that was looked at.
+
+    Attributes:
+        followed: such links, with what they lead to.
     """
 
     def __init__(
@@ -68,8 +71,9 @@ class Identifier:
         self._sink = sink
         self._follow = follow
         self._progress = progress
-        self._started = disk_now(str(store.scratch.parent / "clock")) if store.scratch.parent.is_dir() else 0
+        self._started = index.disk_now()
         self._top = RelPath("")
+        self.followed: dict[RelPath, Entry] = {}
 
     def content(self, path: RelPath) -> Content | None:
         """What `path` holds now; None if nothing is there.
@@ -88,7 +92,7 @@ class Identifier:
             found = parent.stat(path.name)
             if found is None:
                 return None
-            seen = Seen(path.name, kind_of(found, parent, path.name), found)
+            seen = Seen(path.name, kind_of(found), found)
             if seen.kind == "folder":
                 with parent.folder(path.name) as folder:
                     return self._folder(folder, path)
@@ -109,40 +113,38 @@ class Identifier:
     # -- folders -----------------------------------------------------------------------------------------------------
 
     def _folder(self, folder: Folder, path: RelPath) -> Content:
+        check_depth(path)
         row = self._index.folder(path)
         if row is not None and row.rules != self._ignore.rules:
             row = None
         ignored = row.ignored if row else frozenset()
-        judged = row.folders if row else frozenset()
         seen = scan(folder, ignored)
-        out = {
-            one.name for one in seen if one.kind == "folder" and one.name not in judged and self._left_out(path, one)
-        }
-        below = {
-            one.name: self._below(folder, path, one.name)
-            for one in seen
-            if one.kind == "folder" and one.name not in out
-        }
+        out: set[str] = set()
+        below: dict[str, Content] = {}
+        for one in seen:
+            if one.kind != "folder":
+                continue
+            if (row is None or one.name not in row.folders) and self._left_out(path, one):
+                out.add(one.mark)
+                continue
+            check_name(one.name, str(path))
+            with folder.folder(one.name) as child:
+                below[one.name] = self._folder(child, path.child(one.name))
         now = self._signature(seen, below)
         if row is not None and not out and row.signature == now and self._complete(path):
             return row.content
-        known = self._index.known(path) if row else {}
+        known = self._index.known(path, row) if row else {}
         out |= {
-            one.name for one in seen if one.kind != "folder" and one.name not in known and self._left_out(path, one)
+            one.mark for one in seen if one.kind != "folder" and one.name not in known and self._left_out(path, one)
         }
         if out:
-            seen = [one for one in seen if one.name not in out]
+            seen = [one for one in seen if one.mark not in out]
             now = self._signature(seen, below)
         level = FolderRow(now, self._ignore.rules, ignored | out, frozenset(below), _NOTHING)
         return self._read_folder(folder, path, _Level(seen, below, known, level))
 
     def _left_out(self, path: RelPath, one: Seen) -> bool:
         return self._ignore.matches(path.child(one.name), folder=one.kind == "folder")
-
-    def _below(self, folder: Folder, path: RelPath, name: str) -> Content:
-        check_name(name, str(path))
-        with folder.folder(name) as child:
-            return self._folder(child, path.child(name))
 
     def _signature(self, seen: list[Seen], below: dict[str, Content]) -> bytes:
         return signature(
@@ -206,11 +208,16 @@ class Identifier:
         """Read one file or link, saving it if asked to."""
         if seen.kind == "link":
             return self._link(folder, path, seen.name)
+        if seen.kind == "other":
+            raise InvalidError(
+                f"neither a file nor a folder (a pipe, socket or device): {path}",
+                hint="remove it, or list it in .mlgitignore",
+            )
         for _ in range(ATTEMPTS):
             descriptor = folder.open(seen.name)
             try:
                 before = os.fstat(descriptor)
-                if kind_of(before, folder, seen.name) not in ("file", "exec"):
+                if kind_of(before) not in ("file", "exec"):
                     break
                 oid = self._small(descriptor, before) if before.st_size < LARGE else self._large(descriptor)
                 after = os.fstat(descriptor)
@@ -262,11 +269,16 @@ class Identifier:
         target = folder.readlink(name)
         cached = self._cached(target)
         if cached is not None:
-            return Entry(name, "file", cached, (self._root / target).stat().st_size)
-        if self._follow:
-            return self._followed(folder.path / name, path)
-        check_link(target, path, self._top)
-        data = target.encode()
+            return Entry(name, "file", cached, os.stat(target).st_size if os.path.exists(target) else 0)
+        data = os.fsencode(target)
+        try:
+            check_link(data, path, self._top)
+        except UnsafeError:
+            if not self._follow:
+                raise
+            entry = self._followed(folder.path / name, path)
+            self.followed[path] = entry
+            return entry
         digest = self._sink.add(data) if self._sink is not None else self._store.digest(data)
         return Entry(name, "link", Oid.from_digest(self._store.algorithm, digest), len(data))
 
@@ -282,23 +294,27 @@ class Identifier:
         real = Path(os.path.realpath(link))
         with Folder.beneath(real.parent) as folder:
             found = folder.stat(real.name)
-            kind = kind_of(found, folder, real.name) if found else "link"
+            kind = kind_of(found) if found else "link"
             if found is None or kind not in ("file", "exec"):
                 raise UnsafeError(f"{path} leads to no file: {real}", hint="only links to files can be followed")
             entry = self._file(folder, path, Seen(real.name, kind, found))
         return Entry(path.name, entry.kind, entry.oid, entry.size)
 
 
-def check_link(target: str, path: RelPath, top: RelPath) -> None:
-    """Refuse a symbolic link at `path` that does not stay inside the tracked folder `top`.
+def check_link(target: bytes, path: RelPath, top: RelPath) -> None:
+    """Refuse a symbolic link at `path` that may not stay inside the tracked folder `top`.
+
+    Only leading `..` are allowed: after another component, which may itself be a link, `..` leads anywhere.
 
     Raises:
-        UnsafeError: it is absolute, or climbs out.
+        UnsafeError: it is absolute, climbs out, or is no path at all.
     """
-    end = posixpath.normpath(posixpath.join(path.parent, target))
-    inside = not target.startswith("/") and "\\" not in target and RelPath(end).within(top) and path != top
-    if not inside:
+    text = target.decode(errors="replace")
+    end = posixpath.normpath(posixpath.join(path.parent, text))
+    plain = text.lstrip("./").count("..") == 0 or posixpath.normpath(text) == text
+    inside = not text.startswith("/") and "\\" not in text and RelPath(end).within(top) and path != top
+    if not (inside and plain and 0 < len(target) < 4096 and b"\0" not in target and text.encode() == target):
         raise UnsafeError(
-            f"{path} is a symbolic link out of the tracked folder: {target!r}",
+            f"{path} is a symbolic link out of the tracked folder: {text[:200]!r}",
             hint="use --follow to add what it leads to, or list it in .mlgitignore",
         )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from xxhash import xxh3_128_digest
 
-from mlgit.errors import InvalidError
+from mlgit.errors import InvalidError, MissingError
+from mlgit.fs import atomic
+from mlgit.fs.confine import Folder
 
 if TYPE_CHECKING:
     from pathspec import PathSpec
@@ -23,13 +25,19 @@ __pycache__/
 
 
 class Ignore:
-    """The rules of one repository; compiled only when a name that nobody has seen turns up."""
+    """The rules of one repository; compiled only when a name that nobody has seen turns up.
+
+    Raises:
+        UnsafeError: the file is a symbolic link.
+        DiskError: it cannot be read; ignoring nothing then would save what must not be saved.
+    """
 
     def __init__(self, root: Path) -> None:
         self._path = root / NAME
         try:
-            self._text = self._path.read_bytes()
-        except OSError:
+            with Folder.beneath(root) as folder, atomic.disk_errors(self._path):
+                self._text = folder.read(NAME) or b""
+        except MissingError:
             self._text = b""
         self.rules = xxh3_128_digest(self._text)
 

@@ -2,7 +2,8 @@
 
 A cache in SQLite, safe to delete at any time and never the only place of anything. One row a folder holds a signature
 over the stats of its entries: an equal signature means that nothing in it changed, without a row per file being read.
-Where the signature differs, the row's fingerprints tell which files did.
+Where the signature differs, the row's fingerprints tell which files did. Every row carries a checksum, for SQLite keeps
+none, and a flipped bit must cost a second look at the files, never a wrong id.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from xxhash import xxh3_128_digest
+from xxhash import xxh3_64_digest, xxh3_128_digest
 
+from mlgit.errors import MlgitError
+from mlgit.fs import fingerprint
 from mlgit.model import tree as trees
 from mlgit.model.oid import Oid
 from mlgit.model.tree import Content, Entry
 
-VERSION: Final = 1
+VERSION: Final = 2
 UNSETTLED: Final = b""
 _SCHEMA: Final = """
-CREATE TABLE folders (path TEXT PRIMARY KEY, signature BLOB, rules BLOB, ignored TEXT, folders TEXT, oid TEXT,
-                      size INTEGER, files INTEGER, tree BLOB, prints BLOB) WITHOUT ROWID;
-CREATE TABLE files (path TEXT PRIMARY KEY, print INTEGER, oid TEXT, size INTEGER) WITHOUT ROWID;
+CREATE TABLE folders (path TEXT PRIMARY KEY, row BLOB, seal BLOB, tree BLOB, prints BLOB) WITHOUT ROWID;
+CREATE TABLE files (path TEXT PRIMARY KEY, row BLOB, seal BLOB) WITHOUT ROWID;
 """
 
 
@@ -36,7 +38,7 @@ class FolderRow(NamedTuple):
     Attributes:
         signature: of its entries when it was read; `UNSETTLED` when some were too young to be trusted.
         rules: digest of the ignore rules that judged its names.
-        ignored: names that the rules leave out.
+        ignored: marks (names, with a slash for folders) that the rules leave out.
         folders: names of its sub-folders.
     """
 
@@ -62,21 +64,22 @@ def signature(rules: bytes, entries: Iterable[tuple[str, str, int | Oid]]) -> by
         entries: (name, kind, fingerprint) of each file, and (name, `tree`, oid) of each sub-folder, sorted by name.
     """
     parts = [f"{kind}/{name}/{evidence}" for name, kind, evidence in entries]
-    return xxh3_128_digest(rules + "\0".join(parts).encode())
+    return xxh3_128_digest(rules + "\0".join(parts).encode(errors="surrogateescape"))
 
 
 class StatIndex:
-    """The index file of one repository; works from memory where the file cannot be used."""
+    """The index file of one repository; works from memory where the file cannot be used or written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = self._open()
+        self._file = self._open()
+        self._memory: sqlite3.Connection | None = None
         self._dirty = False
 
     def _open(self) -> sqlite3.Connection:
         for attempt in ("open", "recreate"):
             try:
-                connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None)
+                connection = sqlite3.connect(self._path, timeout=2.0, isolation_level=None)
                 connection.execute("PRAGMA synchronous=NORMAL")
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
                 if version != VERSION:
@@ -85,9 +88,7 @@ class StatIndex:
             except sqlite3.DatabaseError as error:
                 if attempt == "open" and not isinstance(error, sqlite3.OperationalError):
                     self._delete()
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        connection.executescript(_SCHEMA)
-        return connection
+        return _in_memory()
 
     def _create(self, connection: sqlite3.Connection, version: int) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -105,27 +106,40 @@ class StatIndex:
             with contextlib.suppress(OSError):
                 os.unlink(f"{self._path}{suffix}")
 
+    def disk_now(self) -> int:
+        """The clock of the disk that the working tree stands on, as `fingerprint.disk_now`."""
+        return fingerprint.disk_now(str(self._path.with_name("clock")))
+
     def folder(self, path: str) -> FolderRow | None:
         """The row of a folder."""
-        row = self._one("SELECT signature, rules, ignored, folders, oid, size, files FROM folders WHERE path=?", path)
-        if row is None:
+        values = self._row("SELECT row, seal FROM folders WHERE path=?", path)
+        if values is None:
             return None
-        seen, rules, ignored, folders, oid, size, files = row
-        return FolderRow(seen, rules, _split(ignored), _split(folders), Content(Oid(oid), "tree", size, files))
+        seen, rules, oid, size, files, count, *names = values
+        content = Content(Oid(oid), "tree", int(size), int(files))
+        ignored, folders = frozenset(names[: int(count)]), frozenset(names[int(count) :])
+        return FolderRow(bytes.fromhex(seen), bytes.fromhex(rules), ignored, folders, content)
 
     def tree(self, path: str) -> bytes | None:
-        """The canonical tree of a folder as last read."""
+        """The canonical tree of a folder as last read; whoever uses it compares its hash."""
         row = self._one("SELECT tree FROM folders WHERE path=?", path)
         return bytes(row[0]) if row else None
 
-    def known(self, path: str) -> dict[str, Known]:
-        """Every file of a folder as last read, by name."""
-        row = self._one("SELECT tree, prints FROM folders WHERE path=?", path)
-        if row is None:
+    def known(self, path: str, row: FolderRow) -> dict[str, Known]:
+        """Every file of the folder `path`, whose row is `row`, as last read, by name."""
+        found = self._one("SELECT tree, prints FROM folders WHERE path=?", path)
+        if found is None or found[1][-8:] != xxh3_64_digest(found[0] + found[1][:-8]):
             return {}
-        entries = trees.decode(row[0], f"index of {path}").entries
-        prints = struct.unpack(f"<{len(entries)}Q", row[1])
-        return {entry.name: Known(seen, entry) for entry, seen in zip(entries, prints, strict=True)}
+        try:
+            entries = trees.decode(found[0], f"index of {path}").entries
+        except MlgitError:
+            return {}
+        prints = struct.unpack(f"<{len(entries)}Q", found[1][:-8])
+        return {
+            entry.name: Known(seen, entry)
+            for entry, seen in zip(entries, prints, strict=True)
+            if entry.name not in row.folders
+        }
 
     def put_folder(self, path: str, row: FolderRow, tree: bytes, prints: list[int]) -> None:
         """Remember a folder.
@@ -135,29 +149,23 @@ class StatIndex:
             prints: fingerprint of every entry, sorted as the tree; `UNSURE` for young files and for sub-folders.
         """
         content = row.content
-        values = (
-            path,
-            row.signature,
-            row.rules,
-            "\0".join(sorted(row.ignored)),
-            "\0".join(sorted(row.folders)),
-            str(content.oid),
-            content.size,
-            content.files,
-            tree,
-            struct.pack(f"<{len(prints)}Q", *prints),
+        numbers = (content.size, content.files or 0, len(row.ignored))
+        values = _join(row.signature.hex(), row.rules.hex(), content.oid, *numbers, *row.ignored, *row.folders)
+        packed = struct.pack(f"<{len(prints)}Q", *prints)
+        sealed = packed + xxh3_64_digest(tree + packed)
+        self._write(
+            "INSERT OR REPLACE INTO folders VALUES (?,?,?,?,?)", (path, values, _seal(path, values), tree, sealed)
         )
-        self._write("INSERT OR REPLACE INTO folders VALUES (?,?,?,?,?,?,?,?,?,?)", values)
 
     def file(self, path: str) -> tuple[int, Content] | None:
         """Fingerprint and content of a single file as last read."""
-        row = self._one("SELECT print, oid, size FROM files WHERE path=?", path)
-        return (row[0] & 0xFFFFFFFFFFFFFFFF, Content(Oid(row[1]), "file", row[2])) if row else None
+        values = self._row("SELECT row, seal FROM files WHERE path=?", path)
+        return (int(values[0]), Content(Oid(values[1]), "file", int(values[2]))) if values else None
 
     def put_file(self, path: str, seen: int, content: Content) -> None:
         """Remember a single file."""
-        signed = seen - (1 << 64) if seen >> 63 else seen
-        self._write("INSERT OR REPLACE INTO files VALUES (?,?,?,?)", (path, signed, str(content.oid), content.size))
+        values = _join(seen, content.oid, content.size)
+        self._write("INSERT OR REPLACE INTO files VALUES (?,?,?)", (path, values, _seal(path, values)))
 
     def drop(self, path: str) -> None:
         """Forget a path and everything below it."""
@@ -166,32 +174,70 @@ class StatIndex:
         self._write("DELETE FROM files WHERE path=? OR (path>=? AND path<?)", (path, below, end))
         self._write("DELETE FROM folders WHERE path=? OR (path>=? AND path<?)", (path, below, end))
 
-    def _one(self, query: str, path: str) -> tuple[Any, ...] | None:
-        try:
-            row: tuple[Any, ...] | None = self._connection.execute(query, (path,)).fetchone()
-        except sqlite3.Error:
+    def _row(self, query: str, path: str) -> list[str] | None:
+        """A row's values, if its seal is whole."""
+        found = self._one(query, path)
+        if found is None or found[1] != _seal(path, found[0]):
             return None
-        return row
+        return bytes(found[0]).decode(errors="surrogateescape").split("\0")
+
+    def _one(self, query: str, path: str) -> tuple[Any, ...] | None:
+        for connection in (self._memory, self._file):
+            if connection is None:
+                continue
+            try:
+                row: tuple[Any, ...] | None = connection.execute(query, (path,)).fetchone()
+            except sqlite3.OperationalError:
+                continue
+            except sqlite3.DatabaseError:
+                self._start_anew()
+                return None
+            if row is not None:
+                return row
+        return None
+
+    def _start_anew(self) -> None:
+        """Leave a damaged file behind."""
+        self._file.close()
+        self._delete()
+        self._file, self._dirty = self._open(), False
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
-        with contextlib.suppress(sqlite3.Error):  # busy, full or read-only: the next command reads the files again
-            if not self._dirty:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._dirty = True
-            self._connection.execute(statement, values)
+        """Put it into the file, or where that is busy, full or read-only, into memory for the rest of this process."""
+        if self._memory is None:
+            try:
+                if not self._dirty:
+                    self._file.execute("BEGIN IMMEDIATE")
+                    self._dirty = True
+                self._file.execute(statement, values)
+                return
+            except sqlite3.Error:
+                self._memory = _in_memory()
+        self._memory.execute(statement, values)
 
     def save(self) -> None:
         """Keep what was put since the last call."""
         if self._dirty:
             self._dirty = False
             with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("COMMIT")
+                self._file.execute("COMMIT")
 
     def close(self) -> None:
         """Save and let go of the file."""
         self.save()
-        self._connection.close()
+        self._file.close()
 
 
-def _split(names: str) -> frozenset[str]:
-    return frozenset(names.split("\0")) if names else frozenset()
+def _in_memory() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+def _join(*values: str | int) -> bytes:
+    """Values as one blob; no name contains a NUL."""
+    return "\0".join(map(str, values)).encode(errors="surrogateescape")
+
+
+def _seal(path: str, values: bytes) -> bytes:
+    return xxh3_64_digest(path.encode() + b"\0" + values)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
-from mlgit.errors import UsageError
+from mlgit.errors import RefusedError, UsageError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
 from mlgit.model import pointer
@@ -16,17 +17,19 @@ from mlgit.work.workspace import Workspace
 
 
 def move(workspace: Workspace, source: RelPath, target: RelPath, tracked: dict[RelPath, Tracked]) -> list[RelPath]:
-    """Rename the tracked `source` to `target`; returns the files for Git, gone ones included.
+    """Rename the tracked `source` to `target`, or go on where a killed move left off; returns the files for Git.
 
     Raises:
         UsageError: `source` is not tracked by a pointer, or something stands at `target`.
     """
-    found = _pointed(source, tracked)
-    if (workspace.root / target).is_dir():
+    found = pointed(source, tracked)
+    if target not in tracked and (workspace.root / target).is_dir():
         target = target.child(source.name)
-    if target in tracked or (workspace.root / target).exists():
+    there = os.path.lexists(workspace.root / target)
+    halfway = target in tracked and tracked[target].content == found.content
+    if (there or target in tracked) and not (halfway and not (there and os.path.lexists(workspace.root / source))):
         raise UsageError(f"{target} is there already", hint="choose another name, or remove it first")
-    if owner(target, tracked) is not None:
+    if target not in tracked and owner(target, tracked) is not None:
         raise UsageError(f"{target} lies inside a tracked folder", hint="choose a place outside it")
     one = read_pointers(WorkingTree(workspace.root, workspace.git))[found.path]
     with (
@@ -54,16 +57,26 @@ def remove(workspace: Workspace, path: RelPath, tracked: dict[RelPath, Tracked],
 
     Raises:
         UsageError: it is not tracked by a pointer.
+        RefusedError: `data`, and some of it is in no store.
     """
-    found = _pointed(path, tracked)
+    found = pointed(path, tracked)
     if data:
+        if not workspace.saved(found.path):
+            raise RefusedError(
+                f"{found.path} has changes that are in no store",
+                hint=f"`mlgit add {found.path}` first, or delete it by hand",
+            )
         workspace.remove(found.path)
     workspace.remove(found.file)
     return [found.file, *gitignore.unignore(workspace.root, [found.path])]
 
 
-def _pointed(path: RelPath, tracked: dict[RelPath, Tracked]) -> Tracked:
-    """The output that `path`, or the pointer `path`, means."""
+def pointed(path: RelPath, tracked: dict[RelPath, Tracked]) -> Tracked:
+    """The output that `path`, or the pointer `path`, means.
+
+    Raises:
+        UsageError: it is not tracked by a pointer.
+    """
     name = RelPath(path[: -len(pointer.SUFFIX)]) if path.endswith(pointer.SUFFIX) else path
     found = tracked.get(name)
     if found is None:

@@ -12,13 +12,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, Protocol
 
-from mlgit.errors import DiskError, InvalidError, MissingError, UnsafeError
+from mlgit.errors import InvalidError, MissingError, UnsafeError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
-from mlgit.git import Git
+from mlgit.git import Blob, Git
 from mlgit.model.relpath import RelPath
 
 STAGE_FILE: Final = "mlgit.yaml"
+LOCK_FILE: Final = "mlgit.lock"
 CONTROL_FILES: Final = ("*.mlgit", STAGE_FILE)
 
 
@@ -55,23 +56,17 @@ class WorkingTree:
         self._git = git
 
     def read(self, path: RelPath) -> bytes | None:
-        """A file's bytes; links are not followed.
+        """A file's bytes; None if no regular file stands there. Links are not followed.
 
         Raises:
-            UnsafeError: the path leads through a symbolic link.
+            UnsafeError: the path leads through a symbolic link, or is one.
             DiskError: it cannot be read.
         """
         try:
             with Folder.beneath(self._root, path.parent.parts) as folder, atomic.disk_errors(path):
-                descriptor = folder.open(path.name)
+                return folder.read(path.name)
         except MissingError:
             return None
-        except DiskError as error:
-            if os.path.islink(self._root / path):
-                raise UnsafeError(f"{path} is a symbolic link", hint="replace it with the file itself") from error
-            raise
-        with os.fdopen(descriptor, "rb") as file, atomic.disk_errors(path):
-            return file.read()
 
     def paths(self, *patterns: str) -> list[RelPath]:
         """Files that Git tracks, or that are untracked and not ignored."""
@@ -95,10 +90,33 @@ class Commit:
         self.rev: str = git.resolve(rev)
         short = self.rev[:7]
         self.name = short if self.rev.startswith(rev) else f"{rev} ({short})"
+        self._read: dict[str, bytes] = {}
 
     def read(self, path: RelPath) -> bytes | None:
-        """A file's bytes as Git stores them."""
-        return self._git.read(self.rev, path)
+        """A file's bytes as Git stores them; pointers, stage files and locks are read in one go with the first of them.
+
+        Raises:
+            UnsafeError: a symbolic link stands there.
+        """
+        blob = self._blobs.get(path)
+        if blob is None:
+            return None
+        if blob.mode == "120000":
+            raise UnsafeError(f"{path} is a symbolic link in Git", hint="commit the file itself")
+        if path not in self._read:
+            together = self._texts if path in self._texts else (path,)
+            found = self._git.contents(self._blobs[one].id for one in together)
+            self._read |= {one: found[self._blobs[one].id] for one in together}
+        return self._read[path]
+
+    @functools.cached_property
+    def _blobs(self) -> dict[str, Blob]:
+        return {blob.path: blob for blob in self._git.blobs(self.rev)}
+
+    @functools.cached_property
+    def _texts(self) -> tuple[RelPath, ...]:
+        """The files that say what there is."""
+        return tuple(path for path in self.paths(*CONTROL_FILES, LOCK_FILE) if self._blobs[path].is_file)
 
     @functools.cached_property
     def control_files(self) -> tuple[RelPath, ...]:
@@ -107,7 +125,7 @@ class Commit:
 
     def paths(self, *patterns: str) -> list[RelPath]:
         """All files of the commit."""
-        names = self._git.files_at(self.rev)
+        names = list(self._blobs)
         if patterns:
             names = [one for one in names if any(fnmatchcase(one.rpartition("/")[2], p) for p in patterns)]
         return _valid(names)

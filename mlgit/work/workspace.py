@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
-from mlgit.errors import MissingError
+from mlgit.errors import MissingError, MlgitError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
 from mlgit.fs.link import LINK_KINDS, LinkKind
@@ -27,12 +27,11 @@ from mlgit.store.objects import LARGE, Store, require_algorithm
 from mlgit.store.reach import reach
 from mlgit.work import gitignore
 from mlgit.work.checkout import CheckoutPlan, FolderStep, Placer, plan, refuse_loss
+from mlgit.work.control import CONTROL
 from mlgit.work.difference import Load, entry_of
 from mlgit.work.identify import Identifier
 from mlgit.work.ignore import Ignore
 from mlgit.work.index import StatIndex
-
-CONTROL = ".mlgit"
 
 
 class Workspace:
@@ -93,21 +92,32 @@ class Workspace:
         Raises:
             UnsafeError, InvalidError, DiskError: as `Identifier.content`.
         """
-        found = Identifier(self.root, self.store, self.index, self.ignore, progress=progress).content(path)
-        self.index.save()
-        return found
+        with self._learning():
+            return Identifier(self.root, self.store, self.index, self.ignore, progress=progress).content(path)
+
+    @contextlib.contextmanager
+    def _learning(self) -> Iterator[None]:
+        """Keep what the index learns, also when the body fails: an open transaction would make others wait."""
+        try:
+            yield
+        finally:
+            self.index.save()
 
     def save(
         self, paths: Iterable[RelPath], *, follow: bool = False, progress: Progress | None = None
     ) -> dict[RelPath, Content]:
         """Put what `paths` hold into the cache, durably and in one batch.
 
+        Args:
+            follow: save what symbolic links out of the tracked folder lead to, and put it in their place: what stands
+                there is then what the pointer says.
+
         Raises:
             MissingError: a path does not exist; nothing was saved then.
             UnsafeError, InvalidError, DiskError: as `Identifier.content`; nothing was saved then.
         """
         saved = {}
-        with self.store.writer() as writer:
+        with self._learning(), self.store.writer() as writer:
             reader = Identifier(
                 self.root, self.store, self.index, self.ignore, sink=writer, follow=follow, progress=progress
             )
@@ -116,7 +126,8 @@ class Workspace:
                 if content is None:
                     raise MissingError(f"no such file or folder: {path}", hint="check the spelling")
                 saved[path] = content
-        self.index.save()
+        for path, entry in reader.followed.items():
+            self.apply(CheckoutPlan([FolderStep(path.parent, (), (entry,))]), path)
         return saved
 
     def has(self, content: Content) -> bool:
@@ -165,7 +176,22 @@ class Workspace:
             load_have=self.present_tree,
             load_want=self.stored_tree,
             kept=lambda oid: oid.digest in kept,
+            unseen=self._unseen,
         )
+
+    def _unseen(self, folder: RelPath) -> list[RelPath]:
+        """What the ignore rules leave out of a folder that `identify` has just read, and is not in the cache."""
+        row = self.index.folder(folder)
+        paths = [folder.child(mark.rstrip("/")) for mark in row.ignored] if row else []
+        return [path for path in paths if os.path.lexists(self.root / path) and not self.saved(path)]
+
+    def saved(self, path: RelPath) -> bool:
+        """Whether everything that `path` holds now is in the cache too."""
+        try:
+            content = self.identify(path)
+        except MlgitError:  # something that cannot be saved
+            return False
+        return content is None or self.has(content)
 
     def find_entry(self, path: RelPath, entry: Entry, below: RelPath) -> Entry:
         """The entry of `below` inside the tracked `path` whose entry is `entry`.
@@ -214,8 +240,8 @@ class Workspace:
             return
         placer = Placer(self.root, self.scratch, self.store, self.index, links=links or self._links())
         placer.progress = progress
-        placer.apply(made, top, self.ignore.rules)
-        self.index.save()
+        with self._learning():
+            placer.apply(made, top, self.ignore.rules)
 
     def _links(self) -> tuple[LinkKind, ...]:
         return tuple(cast("LinkKind", kind) for kind in self.config.links if kind in LINK_KINDS)

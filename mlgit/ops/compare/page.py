@@ -15,8 +15,7 @@ import re
 from typing import Any, Final, Literal
 
 from mlgit.errors import InvalidError, UsageError
-from mlgit.model.markdown import ordered, show
-from mlgit.model.report import Report, Row, Table
+from mlgit.model.report import Report, Row, Table, ordered, show
 from mlgit.ops.compare.files import IMAGES
 from mlgit.ops.compare.plots import Drawing, Figure, Picture
 

@@ -9,8 +9,8 @@ from mlgit.model.report import Mark, Report, Row, Table, count, format_bytes
 from mlgit.model.tree import Content, Entry
 from mlgit.repo import Repo
 from mlgit.work.difference import entry_of
-from mlgit.work.snapshot import Snapshot
 from mlgit.work.outputs import Target
+from mlgit.work.snapshot import Snapshot
 
 _COLUMNS = ("path", "type", "size", "files", "stage", "oid")
 
@@ -41,7 +41,7 @@ def list_paths(repo: Repo, snapshot: Snapshot, paths: Iterable[RelPath] = (), *,
         rows += [_row(path, entry, tracked.stage) for path, entry in found]
     size = sum(row.cells[2] for row in rows if isinstance(row.cells[2], int))
     table = Table("paths", "Tracked", _COLUMNS, tuple(rows), empty="nothing is tracked")
-    note = f"{count(len(rows), 'path')}, {format_bytes(size)}"
+    note = f"{count(len(rows), 'path')}, {format_bytes(size)}" if rows else "nothing is tracked"
     return Report("ls", "Tracked", (table,), head=snapshot.name, notes=(note,))
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Mark, Report, Row, Table, count
-
 from mlgit.repo import Repo
 from mlgit.work.outputs import Tracked
 
@@ -38,6 +37,9 @@ def status(repo: Repo, paths: Iterable[RelPath] = (), stages: Iterable[str] = ()
         Table("data", "Data", ("path", "state", "size"), data, empty="nothing tracked by a pointer"),
         Table("stages", "Stages", ("stage", "state", "why"), tuple(map(_stage_row, seen)), empty="no stages"),
     )
+    if not (data or seen or wanted or chosen):
+        note = "nothing is tracked yet; start with `mlgit add DATA` or `mlgit stage add`"
+        return Report("status", "Status", tables, notes=(note,))
     return Report("status", "Status", tables, notes=(_summary(data, seen),))
 
 

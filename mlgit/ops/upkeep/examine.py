@@ -33,8 +33,10 @@ def examine(
         MlgitError: the store cannot be read.
     """
     store = sync.open_remote(repo.workspace, repo.config.pick(remote)) if remote else repo.workspace.store
-    found = fsck.check(store, full=full, progress=progress)
     notes = []
+    if repair and remote is None:
+        notes += [f"set aside: {path}" for path in fsck.adopt(store)]
+    found = fsck.check(store, full=full, progress=progress)
     mended: set[Oid] = set()
     if repair and remote is None:
         moved = fsck.set_aside(store, found)

@@ -1,0 +1,119 @@
+"""Whether lock files are current for what Git holds: a commit, or what is staged for the next one.
+
+A stage is called stale only for a reason that a reader of the commit could check. Content that Git keeps in another
+form than the disk has it (line ends, filters, folders with files that Git leaves out) is believed when the disk holds
+what the lock says and Git sees no difference between disk and index; what cannot be known is believed too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+from mlgit.errors import InvalidError, UnsafeError
+from mlgit.model import lock, pointer, stage
+from mlgit.model.lock import StageLock
+from mlgit.model.oid import Oid
+from mlgit.model.relpath import RelPath
+from mlgit.model.report import Mark, Report, Row, Table
+from mlgit.model.stage import Stage
+from mlgit.model.tree import Content
+from mlgit.ops.ci.held import Held, Unknown
+from mlgit.pipeline.load import Project, load
+from mlgit.pipeline.params import ParamFiles
+from mlgit.pipeline.status import Seen, StageStatus, input_changes, output_changes
+from mlgit.repo import Repo
+from mlgit.work.snapshot import Snapshot
+
+_UNSEEN: Final = Content(Oid("blake3:" + "0" * 64), "file", 0)
+"""Stands for a dependency that is new to the lock and whose content nobody has looked at."""
+
+
+class Currency:
+    """The stages of one snapshot beside their lock entries.
+
+    Args:
+        commit: the commit that `snapshot` shows; None if it shows the index.
+
+    Raises:
+        InvalidError, UnsafeError: a stage file or lock is malformed.
+    """
+
+    def __init__(self, repo: Repo, snapshot: Snapshot, commit: str | None) -> None:
+        self._repo = repo
+        self._commit = commit
+        self._params = ParamFiles(snapshot.read)
+        self.project: Project = load(snapshot)
+        self._held = Held(repo, snapshot, commit, self.project)
+
+    def concerned(self, paths: Collection[RelPath]) -> Iterator[Stage]:
+        """The stages that a change of `paths` may have made stale: of their files, locks, inputs, outputs in Git."""
+        folders = {path.parent for path in paths if path.name in (stage.NAME, lock.NAME)}
+        touched = {RelPath(path.removesuffix(pointer.SUFFIX)) for path in paths}
+        for one in self.project.stages.values():
+            reads = (*one.inputs, *(out.path for out in one.outs if not out.cache))
+            near = (path.within(read) or read.within(path) for read in reads for path in touched)
+            if one.file.parent in folders or any(near):
+                yield one
+
+    def status(self, stage: Stage) -> StageStatus:
+        """Why the lock entry of `stage` is not that of what the snapshot holds; no changes if it is.
+
+        Raises:
+            InvalidError: a parameter is missing, or its file malformed.
+        """
+        locked = self.project.locked.get(stage.address)
+        recorded = locked or StageLock(stage.cmd)
+        made = {ref.file for ref in stage.params if self._held.owner(ref.file) is not None}
+        refs = [ref for ref in stage.params if ref.file not in made]
+        params = self._params.values(refs, f"stage {stage.address!r}")
+        params |= {file: recorded.params.get(file, {}) for file in made}
+        deps = {path: self._present(path, recorded.deps.get(path)) for path in stage.deps}
+        committed = {out.path: recorded.outs.get(out.path) for out in stage.outs if not out.cache}
+        outs = {path: self._present(path, content) for path, content in committed.items()}
+        changes = (
+            *(one for one in input_changes(stage, locked, Seen(deps, params)) if one.kind != "always"),
+            *output_changes(locked, Seen(outs=outs)),
+        )
+        return StageStatus(stage.address, stage, () if stage.frozen else changes)
+
+    def _present(self, path: RelPath, recorded: Content | None) -> Content | None:
+        """What `path` holds, or what the lock says where that is as good as known."""
+        found = self._held.content(path)
+        if isinstance(found, Unknown):
+            return recorded or _UNSEEN
+        if found is None:
+            return recorded if self._repo.git.ignored([path]) else None
+        same = recorded is not None and (found.oid == recorded.oid or self._same_on_disk(path, recorded))
+        return recorded if same else found
+
+    def _same_on_disk(self, path: RelPath, recorded: Content) -> bool:
+        if self._commit is not None or self._held.owner(path) is not None or self._repo.git.differs_from_index(path):
+            return False
+        try:
+            present = self._repo.workspace.identify(path)
+        except (InvalidError, UnsafeError):
+            return False
+        return present is not None and present.oid == recorded.oid
+
+
+def why(status: StageStatus) -> str:
+    """The reasons for which a stage is stale, as a sentence's part."""
+    return "; ".join(change.words for change in status.changes)
+
+
+def stages_report(repo: Repo, head: Snapshot) -> Report:
+    """The stages of a commit or of the working tree that are stale; kind `stages`, columns stage and why.
+
+    Raises:
+        InvalidError, UnsafeError: a stage file, lock or parameter file is malformed.
+    """
+    if head.rev is None:
+        found: Iterable[StageStatus] = repo.pipeline.status()
+    else:
+        currency = Currency(repo, head, head.rev)
+        found = [currency.status(one) for one in currency.project.stages.values()]
+    stale = [one for one in found if one.changes and not one.stage.frozen]
+    rows = tuple(Row((one.address, why(one)), Mark.WARN, "run `mlgit repro` and commit the lock") for one in stale)
+    table = Table("stages", "Stale stages", ("stage", "why"), rows, empty="no stage is stale")
+    return Report("stages", "Stages", (table,), head=head.name)

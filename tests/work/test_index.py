@@ -1,0 +1,147 @@
+"""The local index is only a cache: gone, damaged, locked or from another version, every answer stays right."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlgit.model import tree as trees
+from mlgit.model.oid import Oid
+from mlgit.model.tree import Content, Entry
+from mlgit.repo import Repo
+from mlgit.work.index import FolderRow, StatIndex, signature
+
+Save = Callable[..., Content]
+Look = Callable[[str], Content | None]
+OID = Oid("blake3:" + "a" * 64)
+ROW = FolderRow(
+    b"s" * 16, b"r" * 16, frozenset({"x/", "y", "bad\udcff"}), frozenset({"sub"}), Content(OID, "tree", 7, 2)
+)
+ENTRIES = [Entry("f", "file", OID, 3), Entry("sub", "tree", OID, 4, 1)]
+TREE = trees.encode(ENTRIES)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> StatIndex:
+    return StatIndex(tmp_path / "index.db")
+
+
+@pytest.fixture
+def data(repo: Repo, save: Save) -> Path:
+    folder = repo.root / "data"
+    (folder / "sub").mkdir(parents=True)
+    for number in range(40):
+        (folder / f"f{number}").write_text(str(number))
+    (folder / "sub" / "g").write_text("g")
+    save("data")
+    return repo.root / ".mlgit" / "index.db"
+
+
+def test_rows_come_back(index: StatIndex, tmp_path: Path) -> None:
+    index.put_folder("data", ROW, TREE, [5, 0])
+    index.put_file("one", (1 << 64) - 1, Content(OID, "file", 9))
+    index.close()
+    again = StatIndex(tmp_path / "index.db")
+    assert again.folder("data") == ROW
+    assert again.tree("data") == TREE
+    assert {name: known.print for name, known in again.known("data", ROW).items()} == {"f": 5}
+    assert again.file("one") == ((1 << 64) - 1, Content(OID, "file", 9))
+    assert again.folder("none") is again.file("none") is again.tree("none") is None
+    again.drop("data")
+    assert again.folder("data") is None
+    assert again.file("one") is not None
+
+
+def test_dropping_takes_what_is_below_and_nothing_else(index: StatIndex) -> None:
+    for path in ("a", "a/b", "a/b/c", "a0", "a-b", "ab"):
+        index.put_folder(path, ROW, TREE, [5, 0])
+    index.drop("a")
+    assert [path for path in ("a", "a/b", "a/b/c", "a0", "a-b", "ab") if index.folder(path)] == ["a0", "a-b", "ab"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(max_size=5), st.sampled_from(["file", "exec", "link"]), st.integers(0, 2**64 - 1)), max_size=4
+    )
+)
+def test_signatures_differ_when_anything_does(entries: list[tuple[str, str, int]]) -> None:
+    base = signature(b"r", entries)
+    assert signature(b"q", entries) != base
+    for at, (name, kind, seen) in enumerate(entries):
+        for other in ((name + "x", kind, seen), (name, kind, seen ^ 1)):
+            assert signature(b"r", [*entries[:at], other, *entries[at + 1 :]]) != base
+
+
+def test_every_damaged_byte_costs_time_only(repo: Repo, data: Path, look: Look) -> None:
+    truth = look("data")
+    with sqlite3.connect(data) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    whole = data.read_bytes()
+    for at in range(0, len(whole), max(1, len(whole) // 60)):
+        for suffix in ("-wal", "-shm"):
+            Path(f"{data}{suffix}").unlink(missing_ok=True)
+        spoiled = bytearray(whole)
+        spoiled[at] ^= 0x41
+        data.write_bytes(spoiled)
+        assert look("data") == truth, f"byte {at}"
+    for text in (b"", b"not a database at all" * 100, whole[: len(whole) // 2]):
+        for suffix in ("-wal", "-shm"):
+            Path(f"{data}{suffix}").unlink(missing_ok=True)
+        data.write_bytes(text)
+        assert look("data") == truth
+        assert look("data") == truth
+
+
+def test_a_changed_row_is_not_believed(repo: Repo, data: Path, look: Look) -> None:
+    truth = look("data")
+    other = b"blake3:" + b"0" * 64
+    with sqlite3.connect(data) as connection:
+        for path, row in connection.execute("SELECT path, row FROM folders").fetchall():
+            assert b"blake3:" in row
+            at = row.index(b"blake3:")
+            connection.execute("UPDATE folders SET row=? WHERE path=?", (row[:at] + other + row[at + 71 :], path))
+    connection.close()
+    assert look("data") == truth
+
+
+def test_another_version_is_made_anew(repo: Repo, data: Path, look: Look) -> None:
+    truth = look("data")
+    with sqlite3.connect(data) as connection:
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+    assert look("data") == truth
+    with sqlite3.connect(data) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() != (1,)
+    connection.close()
+
+
+def test_while_another_process_writes_it_answers_come_from_memory(repo: Repo, data: Path) -> None:
+    """`status` beside a long `add`: the trees of what changed must be at hand, though the file is locked."""
+    other = sqlite3.connect(data, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        fresh = Repo(repo.root)
+        (repo.root / "data" / "f1").write_text("changed")
+        path = fresh.path("data", fresh.root)
+        content = fresh.workspace.identify(path)
+        assert content is not None
+        assert fresh.workspace.present_tree(content.oid, path).files == 41
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def test_a_link_in_its_place_is_refused(repo: Repo, data: Path, tmp_path: Path, look: Look) -> None:
+    victim = tmp_path / "victim.db"
+    victim.write_bytes(b"precious" * 100)
+    os.unlink(data)
+    data.symlink_to(victim)
+    look("data")
+    assert victim.read_bytes() == b"precious" * 100
