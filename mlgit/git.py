@@ -313,7 +313,7 @@ class Git:
             raise UnsafeError(f"refused to clone {url!r}: it could run a command", hint="use https or ssh") from error
         except git.exc.GitError as error:
             words = [line.strip() for line in str(getattr(error, "stderr", error)).splitlines() if "fatal" in line]
-            said = words[-1].strip("' ") if words else "git clone failed"
+            said = words[-1].partition("fatal: ")[2].rstrip("'") if words else "git clone failed"
             raise InvalidError(
                 f"cannot clone {url!r}: {said}", hint="check the address with `git ls-remote`"
             ) from error

@@ -93,6 +93,8 @@ class Repo:
             problem = "is a bare Git repository" if bare else "is not in a Git repository"
             raise UsageError(f"{root} {problem}", hint="work in a clone of it" if bare else "run `git init` first")
         control = root / CONTROL
+        if control.exists() and not control.is_dir():
+            raise UsageError(f"{control} is not a folder", hint="rename it; mlgit keeps its own files there")
         with atomic.disk_errors(control):
             control.mkdir(exist_ok=True)
         check_own(root, git)

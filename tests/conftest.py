@@ -75,7 +75,12 @@ def mlgit() -> Mlgit:
 
     def run(*arguments: str, cwd: Path, code: int | None = 0, data: str | None = None) -> Done:
         done = subprocess.run(
-            [sys.executable, "-m", "mlgit", *arguments], cwd=cwd, capture_output=True, text=True, input=data, check=False
+            [sys.executable, "-m", "mlgit", *arguments],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            input=data,
+            check=False,
         )
         assert "Traceback" not in done.stderr, done.stderr
         if code is not None:

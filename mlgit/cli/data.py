@@ -82,6 +82,7 @@ def _say_next(session: Session, report: Report) -> None:
     data, stages = ({row.mark for row in table.rows} for table in report.tables)
     steps = ["see what changed: `mlgit diff`; keep it: `mlgit add`; undo it: `mlgit checkout`"] * (Mark.CHANGED in data)
     steps += ["put it back: `mlgit checkout`"] * (Mark.REMOVED in data and Mark.CHANGED not in data)
+    steps += ["get what is missing: `mlgit pull`"] * (Mark.WARN in data)
     steps += ["run what changed: `mlgit repro`"] * (Mark.CHANGED in stages)
     for step in steps:
         render.say(session, step)
@@ -212,16 +213,19 @@ def remove(
 
 
 @app.command()
-def unprotect(context: typer.Context, targets: Targets = None) -> None:
+def unprotect(context: typer.Context, targets: Targets = None, dry_run: DryRun = False) -> None:
     """Make linked files writable copies of their own."""
     from mlgit.model.report import count
 
     session = session_of(context)
     repo = session.repo
+    chosen = [one.below or one.tracked.path for one in repo.targets(session.paths(targets or []))]
+    if dry_run:
+        render.plan(session, (f"make the files of {session.shown(path)} writable" for path in chosen))
+        return
     done = 0
     with repo.workspace.writing("unprotect"):
-        for one in repo.targets(session.paths(targets or [])):
-            path = one.below or one.tracked.path
+        for path in chosen:
             content = repo.workspace.identify(path)
             if content is not None:
                 repo.workspace.unprotect(path, content)

@@ -243,7 +243,7 @@ def _wrong_use(error: Any) -> MlgitError:
     """What Typer has to say of a command line, with the nearest right word as the hint."""
     message, *near = re.split(r" *(?:Did you mean|\(Possible options:) *", error.format_message(), maxsplit=1)
     message = message[:1].lower() + message[1:].rstrip(".")
-    word = message.split()[-1]
+    word = message.split()[-1].strip("'")
     if message.startswith("no such option") and word in GLOBAL:
         return UsageError(message, hint=f"it stands before the command: `mlgit {word} …`")
     if near:

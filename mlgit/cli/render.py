@@ -113,7 +113,8 @@ def _as_text(session: Session, value: Report, every: bool) -> None:
     for note in value.notes:
         out(printable(note))
     if not shown and not value.notes:
-        say(session, value.tables[0].empty if value.tables else "nothing to show")
+        unchanged = any(table.rows for table in value.tables)
+        say(session, "no changes" if unchanged else value.tables[0].empty)
     if value.verdict in _VERDICTS:
         out(printable(f"{value.title}: {_VERDICTS[value.verdict]}"))
 

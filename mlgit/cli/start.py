@@ -10,7 +10,7 @@ import typer
 from mlgit.cli import render
 from mlgit.cli.session import session_of
 from mlgit.cli.stage_files import offer
-from mlgit.errors import UsageError
+from mlgit.errors import MissingError, MlgitError, UsageError
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -66,5 +66,9 @@ def clone(
         return
     for root in roots:
         session.repo = Repo(root)
-        pull_all(session, remote)
+        try:
+            pull_all(session, remote)
+        except MlgitError as error:
+            failure = MissingError if isinstance(error, UsageError) else type(error)
+            raise failure(f"cloned into {name}, but not its data: {error.message}", hint=error.hint) from error
     render.say(session, f"cloned into {Path(name)}")

@@ -159,7 +159,8 @@ def set_aside(store: Store, found: Findings) -> list[str]:
     if store.backend.local is None or not found.files:
         return []
     store.retain(store.catalog.places.keys() - {oid.digest for oid in found.damaged}, repack=found.files)
-    return _move_aside(store, sorted(found.files))
+    named = {pack_name(place.pack) for place in store.catalog.places.values() if place.pack}
+    return _move_aside(store, sorted(found.files - named))
 
 
 def _move_aside(store: Store, names: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mlgit.model.oid import Oid
+from mlgit.store.catalog import Place
 from mlgit.store.objects import Store, object_name, pack_name
 
 GRACE_SECONDS: Final = 2 * 3600.0
@@ -51,8 +52,7 @@ def plan(store: Store, kept: Iterable[Oid], *, grace: float = GRACE_SECONDS, now
     sweep = Sweep()
     packs: dict[str, list[tuple[bytes, int]]] = {}
     for digest, place in store.catalog.places.items():
-        oid = Oid.from_digest(store.algorithm, digest)
-        name = pack_name(place.pack) if place.pack else object_name(oid)
+        name = _holder(store, digest, place)
         stat = files.get(name)
         packs.setdefault(name, [])
         if digest in alive:
@@ -61,7 +61,7 @@ def plan(store: Store, kept: Iterable[Oid], *, grace: float = GRACE_SECONDS, now
             sweep.young += 1
             continue
         packs[name].append((digest, place.slot.size))
-        sweep.dead[oid] = place.slot.size
+        sweep.dead[Oid.from_digest(store.algorithm, digest)] = place.slot.size
     _choose(store, packs, sweep)
     orphans = [stat for name, stat in files.items() if name not in packs and stat.modified <= limit]
     sweep.delete |= {stat.name for stat in orphans}
@@ -69,11 +69,16 @@ def plan(store: Store, kept: Iterable[Oid], *, grace: float = GRACE_SECONDS, now
     return sweep
 
 
+def _holder(store: Store, digest: bytes, place: Place) -> str:
+    """Name of the file that holds an object."""
+    return pack_name(place.pack) if place.pack else object_name(Oid.from_digest(store.algorithm, digest))
+
+
 def _choose(store: Store, packs: dict[str, list[tuple[bytes, int]]], sweep: Sweep) -> None:
     """Files whose objects are all dead go; packs with some dead objects are written anew."""
     rows: dict[str, int] = {}
     for digest, place in store.catalog.places.items():
-        name = pack_name(place.pack) if place.pack else object_name(Oid.from_digest(store.algorithm, digest))
+        name = _holder(store, digest, place)
         rows[name] = rows.get(name, 0) + 1
     for name, dead in packs.items():
         if dead and len(dead) == rows[name]:
@@ -93,4 +98,6 @@ def apply(store: Store, sweep: Sweep) -> None:
         return
     dead = {oid.digest for oid in sweep.dead}
     store.retain(store.catalog.places.keys() - dead, repack=sweep.rewrite)
-    store.backend.delete(sorted(sweep.delete | sweep.rewrite))
+    # A pack that an earlier, killed collection left as an orphan has just been written again, under the same name.
+    named = {_holder(store, digest, place) for digest, place in store.catalog.places.items()}
+    store.backend.delete(sorted((sweep.delete | sweep.rewrite) - named))

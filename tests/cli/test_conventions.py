@@ -59,6 +59,7 @@ CHANGING = {
     "checkout": "checkout -f",
     "move": "move one.csv x.csv",
     "remove": "remove --data one.csv",
+    "unprotect": "unprotect",
     "gc": "gc -w --grace 0",
     "push": "push",
     "pull": "pull",

@@ -49,7 +49,7 @@ CALLS = (
     ),
     *("write", "pwrite64", "ioctl", "flock"),
 )
-SAMPLE = 5
+SAMPLE = 4
 OLD = {"a.txt": b"a old", "sub/b.txt": b"b old", "gone.txt": b"gone", "large.bin": b"L" * (1 << 20) + b"old"}
 NEW = {"a.txt": b"a new!", "sub/b.txt": b"b old", "more/c.txt": b"c new", "large.bin": b"L" * (1 << 20) + b"new"}
 

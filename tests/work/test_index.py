@@ -84,7 +84,7 @@ def test_every_damaged_byte_costs_time_only(repo: Repo, data: Path, look: Look) 
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     whole = data.read_bytes()
-    for at in range(0, len(whole), max(1, len(whole) // 60)):
+    for at in range(0, len(whole), max(1, len(whole) // 24)):
         for suffix in ("-wal", "-shm"):
             Path(f"{data}{suffix}").unlink(missing_ok=True)
         spoiled = bytearray(whole)

@@ -48,7 +48,7 @@ def _data_row(repo: Repo, one: Tracked) -> Row:
     present = repo.workspace.identify(one.path)
     if present is None:
         state = "deleted" if wanted and repo.workspace.has(wanted) else "missing"
-        note = "" if state == "deleted" else f"not in the cache; get it with `mlgit pull {one.path}`"
+        note = "" if state == "deleted" else "not in the cache"
         return Row((one.path, state, wanted.size if wanted else None), _MARKS[state], note)
     state = "unchanged" if wanted and present.oid == wanted.oid else "modified"
     return Row((one.path, state, present.size), _MARKS[state])

@@ -51,6 +51,11 @@ def plan_collection(repo: Repo, keep: Keep, *, grace: float = GRACE_SECONDS) -> 
                 f"what {snapshot.name} names is not known: {error.message}", hint="mend that file, or drop the commit"
             ) from error
         found = reach(contents, repo.workspace.store, strict=False)
+        if found.absent:
+            raise RefusedError(
+                f"what {snapshot.name} names is not known: {len(found.absent)} folders' trees are not in the cache",
+                hint="get them with `mlgit fetch`, with the same -a, -T or -A, or keep less",
+            )
         alive.update(found.oids)
     return gc.plan(repo.workspace.store, alive, grace=grace)
 

@@ -43,9 +43,12 @@ def examine(
         notes += [f"set aside: {path}" for path in moved]
         mended = _refetch(repo, set(found.damaged))
     names, absent = _named(repo, store)
-    problems = {**found.damaged, **dict.fromkeys(absent - found.damaged.keys(), "not in the store")}
-    if repair and remote is None:
-        mended |= _refetch(repo, absent - mended)
+    problems = {**absent, **found.damaged}
+    while repair and remote is None and (came := _refetch(repo, absent.keys() - mended)):
+        mended |= came
+        below, absent = _named(repo, store)  # a tree that came tells what else is missing
+        names |= below
+        problems = {**absent, **problems}
     rows = tuple(_row(oid, problems[oid], oid in mended, names.get(oid, "")) for oid in sorted(problems))
     left = len(problems) - len(mended & problems.keys())
     notes.append(f"{count(found.checked, 'object')}, {format_bytes(found.size)} checked, {count(left, 'problem')} left")
@@ -60,21 +63,22 @@ def _row(oid: Oid, problem: str, mended: bool, named_by: str) -> Row:
     return Row((oid, problem, "mended" if mended else "lost", named_by), Mark.PASS if mended else Mark.FAIL)
 
 
-def _named(repo: Repo, store: Store) -> tuple[dict[Oid, str], set[Oid]]:
-    """Which tracked path names each object, and which of them are nowhere in the store."""
+def _named(repo: Repo, store: Store) -> tuple[dict[Oid, str], dict[Oid, str]]:
+    """Which tracked path names each object, and what is wrong with those that cannot be had from the store."""
     names: dict[Oid, str] = {}
-    absent: set[Oid] = set()
+    wrong: dict[Oid, str] = {}
     for one in repo.tracked().values():
         if one.content is None:
             continue
         try:
             found = reach([one.content], store, strict=False)
-        except MlgitError:
+        except MlgitError as error:
             names[one.content.oid] = one.path
+            wrong[one.content.oid] = f"what is below it cannot be read: {error.message}"
             continue
         names |= dict.fromkeys(found.oids, one.path)
-        absent |= store.missing(found.oids) | found.absent
-    return names, absent
+        wrong |= dict.fromkeys(store.missing(found.oids) | found.absent, "not in the store")
+    return names, wrong
 
 
 def _refetch(repo: Repo, wanted: set[Oid]) -> set[Oid]:
