@@ -317,22 +317,6 @@ class Repo:
 
         return set(reach(self.contents(snapshots), store, strict=False).oids)
 
-    # -- trusting remotes --------------------------------------------------------------------------------------------
-
-    def trusts(self, url: str) -> bool:
-        """Whether the user has agreed, on this machine, to send data to `url`."""
-        try:
-            return url in (self.root / CONTROL / "trusted").read_text(encoding="utf-8").splitlines()
-        except OSError:
-            return False
-
-    def trust(self, url: str) -> None:
-        """Remember that the user agreed."""
-        if not self.trusts(url):
-            file = self.root / CONTROL / "trusted"
-            before = file.read_text(encoding="utf-8") if file.exists() else ""
-            atomic.write_text(file, f"{before}{url}\n")
-
 
 def _stage_outputs(project: Project) -> Iterator[Tracked]:
     for address, stage in project.stages.items():

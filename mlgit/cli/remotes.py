@@ -42,7 +42,7 @@ def add(
     if default:
         changes["core.remote"] = name
     open_backend(stored, {}, repo.root)
-    repo.trust(stored)
+    repo.workspace.trust.add(stored)
     _write(session, changes, f"remote {name} is at {redact(url)}" + ", the default" * default, local=local)
 
 
@@ -100,8 +100,8 @@ def modify(
         value = stored_url(value, session.cwd, repo.root) if option == "url" else value
         layer = config.assign(layer, key, value)
     path = repo.write_layer(layer)
-    if option == "url" and value is not None:
-        repo.trust(value)
+    if value is not None and (option == "url" or local):
+        repo.workspace.trust.add(value if option == "url" else repo.config.pick(name).url)
     render.say(session, f"remote {name}: {option} {'removed' if value is None else 'set'}")
     if not local:
         offer(session, [path])

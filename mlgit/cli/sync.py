@@ -55,7 +55,7 @@ def push(
 def _confirm(session: Session, name: str, yes: bool) -> None:
     """Ask once before data goes to a place that a commit named rather than this user."""
     url = session.repo.config.pick(name).url
-    if session.repo.trusts(url):
+    if session.repo.workspace.trust.has(url):
         return
     if not yes:
         question = f"push to {name} at {url}, which the repository's configuration names?"
@@ -64,7 +64,7 @@ def _confirm(session: Session, name: str, yes: bool) -> None:
                 f"not pushed: remote {name} is at {url}, named by a commit and never used from here",
                 hint="if that is the right place: `mlgit push --yes`",
             )
-    session.repo.trust(url)
+    session.repo.workspace.trust.add(url)
 
 
 @app.command()

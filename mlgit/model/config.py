@@ -22,13 +22,12 @@ from mlgit.model.text import dump_yaml, load_yaml
 
 SHARED: Final = f"{FOLDER}/config.yaml"
 LINKS: Final = ("reflink", "hardlink", "symlink", "copy")
-_CORE: Final = ("hash", "remote", "autostage", "jobs")
+_CORE: Final = ("hash", "remote", "autostage")
 _CACHE: Final = ("dir", "links")
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "core.hash": "blake3",
     "core.remote": None,
     "core.autostage": False,
-    "core.jobs": None,
     "cache.dir": None,
     "cache.links": ["reflink", "copy"],
 }
@@ -60,7 +59,6 @@ class Config:
         hash: algorithm of new object ids.
         remote: name of the default remote, if there is one.
         autostage: whether `git add` follows whatever mlgit writes.
-        jobs: transfers and hashes at a time; None leaves it to mlgit.
         cache_dir: as written, None for the usual place; see `cache_path`.
         links: ways to put a file into the working tree, best first.
     """
@@ -68,7 +66,6 @@ class Config:
     hash: str = "blake3"
     remote: str | None = None
     autostage: bool = False
-    jobs: int | None = None
     cache_dir: str | None = None
     links: tuple[str, ...] = ("reflink", "copy")
     remotes: Mapping[str, RemoteConfig] = field(default_factory=dict)
@@ -158,7 +155,6 @@ def merge(*layers: Layer) -> Config:
         hash=core.get("hash", _DEFAULTS["core.hash"]),
         remote=core.get("remote"),
         autostage=core.get("autostage", _DEFAULTS["core.autostage"]),
-        jobs=core.get("jobs"),
         cache_dir=cache.get("dir"),
         links=tuple(cache.get("links", _DEFAULTS["cache.links"])),
         remotes={name: _remote(name, options) for name, options in sorted(remotes.items())},
@@ -302,10 +298,7 @@ def _check_core(core: Fields, shared: bool) -> dict[str, Any]:
         "hash": core.choice("hash", ALGORITHMS, None),
         "remote": remote,
         "autostage": core.flag("autostage", None),
-        "jobs": core.whole("jobs", None),
     }
-    if found["jobs"] == 0:
-        core.fail("jobs", "must be at least 1", "leave it out to let mlgit choose")
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -14,6 +14,7 @@ from mlgit.errors import LockedError, MissingError
 from mlgit.fs import atomic
 from mlgit.fs.lock import locked
 from mlgit.model.oid import Oid
+from mlgit.model.report import count
 from mlgit.model.tree import Content
 from mlgit.store.backend import Progress
 from mlgit.store.hashing import hash_file
@@ -51,7 +52,7 @@ def push(contents: Iterable[Content], source: Store, target: Store, progress: Pr
     lacking = source.missing(wanted)
     if lacking:
         raise MissingError(
-            f"{len(lacking)} objects are in neither the cache nor the remote, such as {min(lacking)}",
+            f"in neither the cache nor the remote: {count(len(lacking), 'object')}, such as {min(lacking)}",
             hint="pull them from another remote, or `mlgit add` the data again",
         )
     moved = copy(wanted, source, target, progress)
@@ -87,7 +88,7 @@ def _require(wanted: set[Oid], source: Store, target: Store) -> None:
     lacking = source.missing(wanted) if wanted else set()
     if lacking:
         raise MissingError(
-            f"{len(lacking)} objects are in neither {source.backend.url} nor the cache, such as {min(lacking)}",
+            f"in neither {source.backend.url} nor the cache: {count(len(lacking), 'object')}, such as {min(lacking)}",
             hint="somebody still has to `mlgit push` them, or they are in another remote (-r)",
         )
 

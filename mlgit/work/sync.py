@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from mlgit.errors import MissingError
+from mlgit.errors import MissingError, UnsafeError
 from mlgit.model.config import RemoteConfig
 from mlgit.model.oid import Oid
+from mlgit.model.secret import is_secret, redact
 from mlgit.model.tree import Content
 from mlgit.remote import open_backend
 from mlgit.store import transfer
@@ -45,10 +46,16 @@ def open_remote(workspace: Workspace, remote: RemoteConfig) -> Store:
     """The store at a remote.
 
     Raises:
-        UnsafeError: an address that could run code, or that hides another.
+        UnsafeError: an address that could run code or hides another, or that credentials of this machine would go to
+            although the user has never agreed to it.
         InvalidError: a store of another format or hash algorithm.
         RemoteError, AuthError: it does not answer.
     """
+    if any(is_secret(option) for option in remote.options) and not workspace.trust.has(remote.url):
+        raise UnsafeError(
+            f"remote {remote.name} is at {redact(remote.url)}, an address that this machine's credentials were not for",
+            hint=f"if that is the right place: `mlgit remote modify --local {remote.name} url ADDRESS`",
+        )
     backend = open_backend(remote.url, remote.options, workspace.root)
     kept = workspace.control / "remotes" / hash_bytes("blake3", remote.url.encode()).hex[:16]
     store = Store(

@@ -32,6 +32,7 @@ from mlgit.work.difference import Load, entry_of
 from mlgit.work.identify import Identifier
 from mlgit.work.ignore import Ignore
 from mlgit.work.index import StatIndex
+from mlgit.work.trust import Trust
 
 
 class Workspace:
@@ -58,6 +59,11 @@ class Workspace:
     def index(self) -> StatIndex:
         """What was seen where."""
         return StatIndex(self.control / "index.db")
+
+    @property
+    def trust(self) -> Trust:
+        """The remotes that the user has agreed to."""
+        return Trust(self.control / "trusted")
 
     @functools.cached_property
     def ignore(self) -> Ignore:

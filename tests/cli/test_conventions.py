@@ -119,7 +119,7 @@ def test_autostage_stages_what_mlgit_wrote(project: Path, cli: Cli) -> None:
     assert staged("stage", "add", "-n", "more", "-o", "more.csv", "echo 1 > more.csv") == {"mlgit.yaml"}
     assert staged("repro") == {"mlgit.lock", ".gitignore"}
     assert staged("freeze", "more") == {"mlgit.yaml"}
-    assert staged("config", "core.jobs", "2") == {".mlgit/config.yaml"}
+    assert staged("config", "core.remote", "x") == {".mlgit/config.yaml"}
     assert staged("remote", "add", "other", "../other") == {".mlgit/config.yaml"}
     assert git(project, "status", "--porcelain").split() == ["??", "moved.csv"]
 

@@ -32,7 +32,7 @@ stages:
 COMMANDS = """
     status; add x; diff; checkout; move a b; remove x; unprotect; ls; cat x; du; gc -w; fsck; remote list;
     remote add a b; push; pull; fetch; stage list; stage add -n a x; repro; dag; freeze a; unfreeze a; params diff;
-    metrics show; metrics diff; plots show; plots diff; gate; config; config core.jobs 3
+    metrics show; metrics diff; plots show; plots diff; gate; config; config core.autostage true
 """
 EMPTY = """
     status; ls; checkout; pull; fetch; du; gc -w; gc -a; fsck; repro; dag; stage list; metrics show; plots show;
@@ -200,11 +200,11 @@ def test_a_family_alone_prints_its_help(tmp_path: Path, cli: Cli) -> None:
         ("stage add -n a -o ../x x", 14, ["leaves the repository"]),
         ("gate", 19, ["no gates are configured"]),
         # configuration
-        ("config core.jbos 3", 2, ["core.jbos: unknown key", "did you mean 'core.jobs'?"]),
-        ("config core.jobs x", 10, ["core.jobs: expected a whole number"]),
-        ("config core.jobs", 2, ["core.jobs is not set"]),
+        ("config core.autostag true", 2, ["core.autostag: unknown key", "did you mean 'core.autostage'?"]),
+        ("config core.autostage x", 10, ["core.autostage: expected true or false"]),
+        ("config core.autostage", 2, ["core.autostage is not set"]),
         ("config --unset", 2, ["--unset needs a key"]),
-        ("config --unset core.jobs", 2, ["core.jobs is not set"]),
+        ("config --unset core.autostage", 2, ["core.autostage is not set"]),
         ("config core.hash md5", 10, ["'md5'"]),
         ("gc", 2, ["what to keep", "-w this working tree"]),
         ("gc -w --grace -1", 2, ["must not be negative"]),
@@ -249,7 +249,7 @@ def test_a_detached_head_is_no_mistake(command: str, project: Path, cli: Cli) ->
         ("data/raw.mlgit", "x: 1\n", ["data/raw.mlgit:1: x: unknown key"]),
         ("mlgit.lock", "x", ["mlgit.lock", "expected a mapping"]),
         (".mlgit/config.yaml", "core: {hsh: 1}\n", [".mlgit/config.yaml:1: core.hsh: unknown key", "'hash'"]),
-        (".mlgit/config.yaml", "core: {jobs: x}\n", [".mlgit/config.yaml:1: core.jobs: expected a whole number"]),
+        (".mlgit/config.yaml", "core: {autostage: x}\n", [".mlgit/config.yaml:1: core.autostage: expected true or false"]),
     ],
 )
 def test_malformed_files(file: str, text: str, words: list[str], project: Path, cli: Cli) -> None:

@@ -16,7 +16,6 @@ core:
   hash: sha256
   remote: origin
   autostage: true
-  jobs: 4
 cache:
   dir: store
   links: [hardlink, copy]
@@ -31,7 +30,7 @@ remotes:
 
 def test_a_whole_file_decodes() -> None:
     merged = config.merge(config.decode(WHOLE, SHARED))
-    assert (merged.hash, merged.remote, merged.autostage, merged.jobs) == ("sha256", "origin", True, 4)
+    assert (merged.hash, merged.remote, merged.autostage) == ("sha256", "origin", True)
     assert merged.links == ("hardlink", "copy")
     assert merged.remotes["origin"].options["client_kwargs"] == {"region_name": "eu-central-1"}
     assert merged.cache_path(Path("/r")) == Path("/r/.mlgit/store")
@@ -43,15 +42,17 @@ def test_nothing_configured_gives_the_defaults() -> None:
 
 
 def test_this_machine_goes_over_the_shared_file_key_by_key() -> None:
-    local = config.decode("core: {jobs: 1}\nremotes: {origin: {secret: hunter22}}", LOCAL)
+    local = config.decode("core: {autostage: false}\nremotes: {origin: {secret: hunter22}}", LOCAL)
     merged = config.merge(config.decode(WHOLE, SHARED), local)
-    assert (merged.jobs, merged.autostage) == (1, True)
+    assert merged.autostage is False
     assert merged.remotes["origin"].url == "s3://bucket/path"
     assert merged.remotes["origin"].options["secret"] == "hunter22"
 
 
 def test_encoding_has_a_fixed_order_and_comes_back() -> None:
-    layer = config.decode("remotes: {b: {url: x, profile: p}, a: {anon: true, url: y}}\ncore: {jobs: 2}", SHARED)
+    layer = config.decode(
+        "remotes: {b: {url: x, profile: p}, a: {anon: true, url: y}}\ncore: {autostage: true}", SHARED
+    )
     text = config.encode(layer)
     assert text.splitlines()[0] == "core:"
     assert text.index("a:") < text.index("b:")
@@ -68,7 +69,7 @@ SCALARS = st.booleans() | st.integers(0, 10**12) | st.text(max_size=30)
     st.fixed_dictionaries(
         {},
         optional={
-            "core": st.fixed_dictionaries({}, optional={"autostage": st.booleans(), "jobs": st.integers(1, 999)}),
+            "core": st.fixed_dictionaries({}, optional={"autostage": st.booleans()}),
             "cache": st.fixed_dictionaries(
                 {}, optional={"links": st.permutations(config.LINKS).map(lambda links: links[:2])}
             ),
@@ -88,8 +89,6 @@ def test_what_is_encoded_decodes_to_the_same(values: dict) -> None:
         ("core: {autostge: true}", ["config.yaml:1", "core.autostge", "unknown key"]),
         ("core:\n  autostage: 1", ["config.yaml:2", "core.autostage", "true or false"]),
         ("core: {hash: md5}", ["core.hash", "md5"]),
-        ("core: {jobs: 0}", ["core.jobs"]),
-        ("core: {jobs: -3}", ["core.jobs"]),
         ("core: {remote: 'a b'}", ["core.remote"]),
         ("cache: {links: [copy, copy]}", ["cache.links"]),
         ("cache: {links: [teleport]}", ["links", "teleport"]),
@@ -100,7 +99,7 @@ def test_what_is_encoded_decodes_to_the_same(values: dict) -> None:
         ("remotes: {a: s3://b}", ["remotes.a", "mapping"]),
         ("remotes: [a]", ["remotes", "mapping"]),
         ("[]", ["mapping"]),
-        ("core: {jobs: 1, jobs: 2}", ["duplicate"]),
+        ("core: {remote: a, remote: b}", ["duplicate"]),
         ("remotes: {a: {url: s3://b, profile: [x]}}", ["remotes.a.profile"]),
     ],
 )
@@ -183,7 +182,6 @@ def test_setting_reads_the_text_as_the_key_wants_it() -> None:
     layer = config.decode("", SHARED)
     for key, text in [
         ("core.autostage", "true"),
-        ("core.jobs", "8"),
         ("core.remote", "007"),
         ("cache.links", "reflink,copy"),
         ("remotes.a.url", "s3://b"),
@@ -191,22 +189,22 @@ def test_setting_reads_the_text_as_the_key_wants_it() -> None:
     ]:
         layer = config.assign(layer, key, text)
     assert layer.values == {
-        "core": {"remote": "007", "autostage": True, "jobs": 8},
+        "core": {"remote": "007", "autostage": True},
         "cache": {"links": ["reflink", "copy"]},
         "remotes": {"a": {"url": "s3://b", "anon": True}},
     }
-    assert config.lookup("core.jobs", layer) == 8
+    assert config.lookup("core.autostage", layer) is True
     assert config.lookup("remotes.a.url", layer) == "s3://b"
     assert config.lookup("core.hash", layer) == "blake3"
     assert config.lookup("remotes.b.url", layer) is None
 
 
 def test_the_last_layer_answers_first() -> None:
-    shared, local = config.decode("core: {jobs: 1}", SHARED), config.decode("core: {jobs: 2}", LOCAL)
-    assert config.lookup("core.jobs", shared, local) == 2
+    shared, local = config.decode("core: {remote: a}", SHARED), config.decode("core: {remote: b}", LOCAL)
+    assert config.lookup("core.remote", shared, local) == "b"
 
 
-@pytest.mark.parametrize("key", ["core.autostge", "core", "jobs", "remotes", "remotes.", "core.jobs.x", ""])
+@pytest.mark.parametrize("key", ["core.autostge", "core", "autostage", "remotes", "remotes.", "core.autostage.x", ""])
 def test_an_unknown_key_is_a_usage_error(key: str) -> None:
     layer = config.decode("", SHARED)
     for action in (lambda: config.assign(layer, key, "1"), lambda: config.lookup(key, layer)):
@@ -214,7 +212,7 @@ def test_an_unknown_key_is_a_usage_error(key: str) -> None:
             action()
 
 
-@pytest.mark.parametrize(("key", "text"), [("core.jobs", "many"), ("core.autostage", "yes"), ("core.hash", "md5")])
+@pytest.mark.parametrize(("key", "text"), [("core.hash", "md6"), ("core.autostage", "yes"), ("core.hash", "md5")])
 def test_a_wrong_value_is_refused(key: str, text: str) -> None:
     with pytest.raises(InvalidError):
         config.assign(config.decode("", SHARED), key, text)
@@ -228,9 +226,9 @@ def test_a_credential_can_be_set_for_this_machine_only() -> None:
 
 def test_unsetting() -> None:
     layer = config.decode(WHOLE, SHARED)
-    assert "jobs" not in config.unset(layer, "core.jobs").values["core"]
+    assert "autostage" not in config.unset(layer, "core.autostage").values["core"]
     assert list(config.unset(layer, "remotes.origin").values["remotes"]) == ["folder"]
-    assert layer.values["core"]["jobs"] == 4
+    assert layer.values["core"]["autostage"] is True
     with pytest.raises(UsageError):
         config.unset(layer, "remotes.nobody")
 

@@ -158,9 +158,9 @@ def test_read_prefers_what_lies_there(repo: Repo) -> None:
 
 
 def test_trust_is_kept_on_this_machine(repo: Repo) -> None:
-    assert not repo.trusts("s3://a/b")
-    repo.trust("s3://a/b")
-    repo.trust("s3://a/b")
-    assert Repo(repo.root).trusts("s3://a/b")
-    assert not repo.trusts("s3://a")
+    assert not repo.workspace.trust.has("s3://a/b")
+    repo.workspace.trust.add("s3://a/b")
+    repo.workspace.trust.add("s3://a/b")
+    assert Repo(repo.root).workspace.trust.has("s3://a/b")
+    assert not repo.workspace.trust.has("s3://a")
     assert (repo.root / ".mlgit/trusted").read_text() == "s3://a/b\n"

@@ -74,7 +74,7 @@ def evaluate(repo: Repo, base: Snapshot | None, head: Snapshot, rules: Sequence[
         InvalidError: a metrics file is malformed, or a rule's key stands in several files.
     """
     if not rules:
-        raise NotEvaluableError(f"no gates are configured in {head.name}", hint=_HINT)
+        raise NotEvaluableError(f"{head.name}: no gates are configured", hint=_HINT)
     sides = (_Side(repo, base), _Side(repo, head))
     judged = [(rule, *found) for rule in rules for found in _judge(rule, *sides)]
     rows = tuple(_row(rule, metric, found) for rule, metric, found in judged)
