@@ -25,7 +25,7 @@ from mlgit.store.backend import Progress
 from mlgit.store.local import LocalBackend
 from mlgit.store.objects import LARGE, Store, require_algorithm
 from mlgit.store.reach import reach
-from mlgit.work import gitignore
+from mlgit.work import gitignore, sharing
 from mlgit.work.checkout import CheckoutPlan, FolderStep, Placer, plan, refuse_loss
 from mlgit.work.control import CONTROL
 from mlgit.work.difference import Load, entry_of
@@ -48,12 +48,12 @@ class Workspace:
         self.git = git
         self.control = root / CONTROL
         self.scratch = self.control / "tmp"
+        self.cache = config.cache_path(root)
 
     @functools.cached_property
     def store(self) -> Store:
         """The cache."""
-        folder = self.config.cache_path(self.root)
-        return Store(LocalBackend(folder), self.config.hash, scratch=folder / "tmp")
+        return Store(LocalBackend(self.cache), self.config.hash, scratch=self.cache / "tmp")
 
     @functools.cached_property
     def index(self) -> StatIndex:
@@ -87,7 +87,9 @@ class Workspace:
     @contextlib.contextmanager
     def using_cache(self, purpose: str, *, alone: bool = False) -> Iterator[None]:
         """Keep `gc` away from the cache, or with `alone` everybody; the working tree stays free for others."""
-        with locked(self.store.scratch.parent / "lock", purpose, shared=not alone):
+        with locked(self.cache / "lock", purpose, shared=not alone):
+            if self.cache.parent != self.control:
+                sharing.register(self.cache, self.root)
             yield
 
     # -- naming and saving -------------------------------------------------------------------------------------------

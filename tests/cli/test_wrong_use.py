@@ -202,7 +202,7 @@ def test_a_family_alone_prints_its_help(tmp_path: Path, cli: Cli) -> None:
         # configuration
         ("config core.autostag true", 2, ["core.autostag: unknown key", "did you mean 'core.autostage'?"]),
         ("config core.autostage x", 10, ["core.autostage: expected true or false"]),
-        ("config core.autostage", 2, ["core.autostage is not set"]),
+        ("config core.remote", 2, ["core.remote is not set"]),
         ("config --unset", 2, ["--unset needs a key"]),
         ("config --unset core.autostage", 2, ["core.autostage is not set"]),
         ("config core.hash md5", 10, ["'md5'"]),
@@ -249,7 +249,11 @@ def test_a_detached_head_is_no_mistake(command: str, project: Path, cli: Cli) ->
         ("data/raw.mlgit", "x: 1\n", ["data/raw.mlgit:1: x: unknown key"]),
         ("mlgit.lock", "x", ["mlgit.lock", "expected a mapping"]),
         (".mlgit/config.yaml", "core: {hsh: 1}\n", [".mlgit/config.yaml:1: core.hsh: unknown key", "'hash'"]),
-        (".mlgit/config.yaml", "core: {autostage: x}\n", [".mlgit/config.yaml:1: core.autostage: expected true or false"]),
+        (
+            ".mlgit/config.yaml",
+            "core: {autostage: x}\n",
+            [".mlgit/config.yaml:1: core.autostage: expected true or false"],
+        ),
     ],
 )
 def test_malformed_files(file: str, text: str, words: list[str], project: Path, cli: Cli) -> None:

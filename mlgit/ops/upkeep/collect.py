@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlgit.errors import InvalidError, RefusedError, UnsafeError
+from mlgit.errors import InvalidError, MlgitError, RefusedError, UnsafeError
 from mlgit.model.oid import Oid
 from mlgit.repo import Repo
 from mlgit.store import gc
 from mlgit.store.gc import GRACE_SECONDS, Sweep
 from mlgit.store.reach import reach
+from mlgit.work import sharing
 from mlgit.work.snapshot import Commit, Snapshot
 
 
@@ -35,12 +36,33 @@ def plan_collection(repo: Repo, keep: Keep, *, grace: float = GRACE_SECONDS) -> 
 
     Raises:
         RefusedError: history is cut off (a shallow clone), or a kept commit's pointers or trees cannot be read, so
-            that what is reachable is not known.
+            that what is reachable is not known; or another repository that uses this cache cannot be read.
     """
+    alive = _reachable(repo, keep)
+    for other in _sharers(repo):
+        alive |= _reachable(other, Keep(commits=True))
+    return gc.plan(repo.workspace.store, alive, grace=grace)
+
+
+def _sharers(repo: Repo) -> Iterator[Repo]:
+    """The other repositories that use this cache; one that is not there could need anything."""
+    for root, file in sharing.users(repo.workspace.cache).items():
+        if root == repo.root:
+            continue
+        try:
+            yield Repo(root)
+        except MlgitError as error:
+            raise RefusedError(
+                f"this cache is also used by the repository {root}, which cannot be read: {error.message}",
+                hint=f"bring it back, or if it is gone for good: rm '{file}'",
+            ) from error
+
+
+def _reachable(repo: Repo, keep: Keep) -> set[Oid]:
     if (keep.commits or keep.branches or keep.tags) and repo.git.is_shallow():
         raise RefusedError(
-            "this is a shallow clone: what its missing history names is not known",
-            hint="run `git fetch --unshallow` first",
+            f"{repo.root} is a shallow clone: what its missing history names is not known",
+            hint="run `git fetch --unshallow` there first",
         )
     alive: set[Oid] = set()
     for snapshot in _snapshots(repo, keep):
@@ -57,7 +79,7 @@ def plan_collection(repo: Repo, keep: Keep, *, grace: float = GRACE_SECONDS) -> 
                 hint="get them with `mlgit fetch`, with the same -a, -T or -A, or keep less",
             )
         alive.update(found.oids)
-    return gc.plan(repo.workspace.store, alive, grace=grace)
+    return alive
 
 
 def _snapshots(repo: Repo, keep: Keep) -> Iterator[Snapshot]:
