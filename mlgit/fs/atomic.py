@@ -91,12 +91,11 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name[:40]}.{os.urandom(6).hex()}.tmp")
 
 
-def write_all(descriptor: int, data: bytes | memoryview) -> None:
+def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
     """Write every byte of `data`; a short write is continued, a refused one raises `OSError`."""
-    view = memoryview(data)
-    done = os.write(descriptor, view)
-    while done < len(view):
-        done += os.write(descriptor, view[done:])
+    done = os.write(descriptor, data)
+    while done < len(data):
+        done += os.write(descriptor, memoryview(data)[done:])
 
 
 def sync_file(path: Path) -> None:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mlgit.fs.confine import Folder
+from mlgit.fs.fingerprint import fingerprint
 
 SeenKind = Literal["file", "exec", "link", "folder", "other"]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One entry of a folder.
+class Seen(NamedTuple):
+    """One entry of a folder; a tuple, since folders of 200,000 entries are made of them.
 
     Attributes:
         name: as the disk gives it; bytes that are not UTF-8 are surrogates.
         kind: `other` for a pipe, a socket or a device.
         found: its stat, links not followed.
+        print: fingerprint of `found`.
     """
 
     name: str
     kind: SeenKind
     found: os.stat_result
+    print: int
+
+    @classmethod
+    def of(cls, name: str, found: os.stat_result) -> Seen:
+        """What `found` says of the entry `name`."""
+        return cls(name, kind_of(found), found, fingerprint(found))
 
     @property
     def mark(self) -> str:
@@ -42,7 +48,7 @@ def scan(folder: Folder, skip: frozenset[str] = frozenset()) -> list[Seen]:
             found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue  # deleted since the folder was read
-        seen.append(Seen(entry.name, kind_of(found), found))
+        seen.append(Seen.of(entry.name, found))
     seen.sort(key=lambda one: one.name.encode(errors="surrogateescape"))
     return seen
 

@@ -12,6 +12,7 @@ from typing import Final
 from mlgit.errors import InvalidError
 
 ALGORITHMS: Final = ("blake3", "sha256")
+_TAG: Final = len("blake3:")  # as long as "sha256:"
 _PATTERN: Final = re.compile(r"(blake3|sha256):[0-9a-f]{64}")
 
 
@@ -49,7 +50,7 @@ class Oid(str):
     @property
     def digest(self) -> bytes:
         """The 32 raw bytes."""
-        return bytes.fromhex(self.partition(":")[2])
+        return bytes.fromhex(self[_TAG:])
 
     @property
     def short(self) -> str:

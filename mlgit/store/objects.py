@@ -149,7 +149,7 @@ class Store:
             MissingError, IntegrityError: as `read`.
         """
         places = [(oid, self.locate(oid)) for oid in oids]
-        places.sort(key=lambda one: (one[1].pack or "", one[1].slot.offset))
+        places.sort(key=_position)
         for run in _runs(places):
             pack, start = run[0][1].pack, run[0][1].slot.offset
             if pack is None:
@@ -253,6 +253,10 @@ class Store:
         return self.scratch / f"{os.urandom(8).hex()}.tmp"
 
 
+def _position(one: tuple[Oid, Place]) -> tuple[str, int]:
+    return one[1].pack or "", one[1].slot.offset
+
+
 def _runs(places: list[tuple[Oid, Place]]) -> Iterator[list[tuple[Oid, Place]]]:
     """Cut sorted places into runs that one read of bounded size covers."""
     run: list[tuple[Oid, Place]] = []
@@ -290,8 +294,9 @@ class _OpenPack:
             self._flush()
 
     def _flush(self) -> None:
-        atomic.write_all(self._file, bytes(self._buffer))
-        self._buffer.clear()
+        with atomic.disk_errors(self.path):
+            atomic.write_all(self._file, self._buffer)
+        self._buffer = bytearray()
 
     def finish(self) -> str:
         """Write table and footer; returns the pack's id."""
@@ -345,10 +350,10 @@ class Writer:
         """
         digest = digest or self._store.digest(data)
         if not self.has(digest):
-            with atomic.disk_errors(self._store.scratch):
-                if self._pack is None:
+            if self._pack is None:
+                with atomic.disk_errors(self._store.scratch):
                     self._pack = _OpenPack(self._store.temporary())
-                self._pack.append(digest, data)
+            self._pack.append(digest, data)
             self._new.add(digest)
             if self._pack.end >= PACK_LIMIT:
                 self._close_pack()

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from mlgit.errors import InvalidError, MissingError, UnsafeError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
-from mlgit.fs.fingerprint import UNSURE, fingerprint, settled
+from mlgit.fs.fingerprint import UNSURE, settled
 from mlgit.fs.link import reflink
 from mlgit.fs.scan import Seen, kind_of, scan
 from mlgit.model import tree as trees
@@ -92,7 +92,7 @@ class Identifier:
             found = parent.stat(path.name)
             if found is None:
                 return None
-            seen = Seen(path.name, kind_of(found), found)
+            seen = Seen.of(path.name, found)
             if seen.kind == "folder":
                 with parent.folder(path.name) as folder:
                     return self._folder(folder, path)
@@ -100,14 +100,13 @@ class Identifier:
 
     def _single(self, parent: Folder, path: RelPath, seen: Seen) -> Content:
         known = self._index.file(path)
-        now = fingerprint(seen.found)
-        if known is not None and known[0] == now and self._kept(known[1].oid):
+        if known is not None and known[0] == seen.print and self._kept(known[1].oid):
             return known[1]
         entry = self._file(parent, path, seen)
         if entry.kind == "link":
             raise UnsafeError(f"{path} is a symbolic link", hint="add what it leads to, or use --follow")
         content = Content(entry.oid, "file", entry.size)
-        self._index.put_file(path, now if settled(seen.found, self._started) else UNSURE, content)
+        self._index.put_file(path, seen.print if settled(seen.found, self._started) else UNSURE, content)
         return content
 
     # -- folders -----------------------------------------------------------------------------------------------------
@@ -150,9 +149,7 @@ class Identifier:
         return signature(
             self._ignore.rules,
             (
-                (one.name, "tree", below[one.name].oid)
-                if one.kind == "folder"
-                else (one.name, one.kind, fingerprint(one.found))
+                (one.name, "tree", below[one.name].oid) if one.kind == "folder" else (one.name, one.kind, one.print)
                 for one in seen
                 if one.kind != "folder" or one.name in below
             ),
@@ -176,16 +173,20 @@ class Identifier:
                 entries.append(Entry(one.name, "tree", content.oid, content.size, content.files or 0))
                 prints.append(UNSURE)
                 continue
-            now = fingerprint(one.found)
             last = level.known.get(one.name)
-            if last is not None and last.print == now and last.entry.kind == one.kind and self._kept(last.entry.oid):
+            if (
+                last is not None
+                and last.print == one.print
+                and last.entry.kind == one.kind
+                and self._kept(last.entry.oid)
+            ):
                 entries.append(last.entry)
             else:
                 check_name(one.name, str(path))
                 entries.append(self._file(folder, path.child(one.name), one))
             rests = settled(one.found, self._started)
             quiet &= rests
-            prints.append(now if rests else UNSURE)
+            prints.append(one.print if rests else UNSURE)
         return self._put_folder(path, level.row, entries, prints, quiet=quiet)
 
     def _put_folder(
@@ -213,25 +214,27 @@ class Identifier:
                 f"neither a file nor a folder (a pipe, socket or device): {path}",
                 hint="remove it, or list it in .mlgitignore",
             )
+        before = seen
         for _ in range(ATTEMPTS):
             descriptor = folder.open(seen.name)
             try:
-                before = os.fstat(descriptor)
-                if kind_of(before) not in ("file", "exec"):
-                    break
-                oid = self._small(descriptor, before) if before.st_size < LARGE else self._large(descriptor)
-                after = os.fstat(descriptor)
-                if oid is not None and fingerprint(before) == fingerprint(after):
-                    if self._progress is not None:
-                        self._progress(before.st_size)
-                    return Entry(seen.name, "exec" if before.st_mode & 0o100 else "file", oid, before.st_size)
+                size = before.found.st_size
+                oid = self._small(descriptor, size) if size < LARGE else self._large(descriptor)
+                after = Seen.of(seen.name, os.fstat(descriptor))
             finally:
                 os.close(descriptor)
+            if after.kind not in ("file", "exec"):
+                break
+            if oid is not None and before.print == after.print:
+                if self._progress is not None:
+                    self._progress(size)
+                return Entry(seen.name, after.kind, oid, size)
+            before = after
         raise InvalidError(f"{path} keeps changing while it is read", hint="stop the program that writes it")
 
-    def _small(self, descriptor: int, found: os.stat_result) -> Oid | None:
-        data = os.read(descriptor, found.st_size + 1)
-        if len(data) != found.st_size:
+    def _small(self, descriptor: int, size: int) -> Oid | None:
+        data = os.read(descriptor, size + 1)
+        if len(data) != size:
             return None
         digest = self._sink.add(data) if self._sink is not None else self._store.digest(data)
         return Oid.from_digest(self._store.algorithm, digest)
@@ -294,10 +297,9 @@ class Identifier:
         real = Path(os.path.realpath(link))
         with Folder.beneath(real.parent) as folder:
             found = folder.stat(real.name)
-            kind = kind_of(found) if found else "link"
-            if found is None or kind not in ("file", "exec"):
+            if found is None or kind_of(found) not in ("file", "exec"):
                 raise UnsafeError(f"{path} leads to no file: {real}", hint="only links to files can be followed")
-            entry = self._file(folder, path, Seen(real.name, kind, found))
+            entry = self._file(folder, path, Seen.of(real.name, found))
         return Entry(path.name, entry.kind, entry.oid, entry.size)
 
 
