@@ -7,6 +7,7 @@ is never trusted. Systems without `flock` (Windows) lock the first byte with `ms
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -25,18 +26,18 @@ def locked(path: Path, purpose: str, *, shared: bool = False, wait: float = 60.0
 
     Args:
         purpose: what the holder does, such as `add`; shown to whoever waits in vain.
-        shared: allow other shared holders beside this one.
+        shared: allow other shared holders beside this one. On a read-only file system, where nobody can change
+            anything, there is nothing to hold.
         wait: seconds to wait for other holders before giving up.
 
     Raises:
         LockedError: another process kept the lock all the time; names it.
         DiskError: the lock file cannot be made, or this file system knows no locks.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-    except OSError as error:
-        raise explain(error, path) from error
+    descriptor = _open(path, shared)
+    if descriptor is None:
+        yield
+        return
     try:
         _acquire(descriptor, path, shared, wait)
         if not shared:
@@ -44,6 +45,16 @@ def locked(path: Path, purpose: str, *, shared: bool = False, wait: float = 60.0
         yield
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path, shared: bool) -> int | None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        if shared and error.errno == errno.EROFS:
+            return None
+        raise explain(error, path) from error
 
 
 def _sign(descriptor: int, purpose: str) -> None:

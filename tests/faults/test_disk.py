@@ -114,6 +114,7 @@ def test_a_read_only_repository(repo: Repo, mlgit: Mlgit, tmp_path: Path) -> Non
         done = mlgit("status", cwd=place)
         assert "data" in done.out  # type: ignore[attr-defined]
         mlgit("ls", "-R", cwd=place)
+        mlgit("fsck", "--full", cwd=place)
         for command in (("add", "data"), ("checkout", "-f"), ("gc", "-w", "--yes")):
             mlgit(*command, cwd=place, code=18)
     finally:
