@@ -1,6 +1,6 @@
 """Reading tracked files from Python, at any revision and from any repository, without checking anything out.
 
-Nothing from the repository is run, and nothing outside its cache is written.
+Nothing from the repository is run, and nothing outside its `.mlgit` folder is written.
 """
 
 from __future__ import annotations

@@ -226,13 +226,23 @@ class Git:
         try:
             if not rev or rev.startswith("-"):
                 raise ValueError(rev)
-            return self._repo.commit(rev).hexsha
+            found = self._repo.commit(rev)
+            self._repo.odb.info(found.binsha)  # a shallow clone knows the names of parents that it does not have
+            return found.hexsha
         except (git.exc.GitError, git.exc.ODBError, ValueError, IndexError, KeyError, AttributeError) as error:
+            if self.run("rev-parse", "--show-object-format").strip() != "sha1":
+                raise UsageError(
+                    "history of a Git repository with SHA-256 object names cannot be read",
+                    hint="use one made with `git init --object-format=sha1`",
+                ) from error
             if self.head() is None:
                 raise UsageError(
                     f"no such revision: {rev!r}; there are no commits yet", hint="make a first `git commit`"
                 ) from error
-            raise UsageError(f"no such revision: {rev!r}", hint="see `git branch -a`, `git tag`, `git log`") from error
+            hint = "see `git branch -a`, `git tag`, `git log`"
+            if self.is_shallow():
+                hint = "this clone is shallow; get its history: `git fetch --unshallow`"
+            raise UsageError(f"no such revision: {rev!r}", hint=hint) from error
 
     def merge_base(self, first: str, second: str) -> str | None:
         """The best common ancestor of two commits; None if they share none that is here."""
@@ -281,14 +291,6 @@ class Git:
     def is_shallow(self) -> bool:
         """Whether history is cut off, so that what it names cannot be known."""
         return self.run("rev-parse", "--is-shallow-repository").strip() == "true"
-
-    def has_identity(self) -> bool:
-        """Whether Git knows whom to write as the author of a commit."""
-        try:
-            self.run("var", "GIT_AUTHOR_IDENT")
-        except InvalidError:
-            return False
-        return True
 
     def hooks_folder(self) -> Path:
         """Where Git looks for hooks."""

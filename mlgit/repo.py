@@ -9,6 +9,7 @@ import functools
 import glob
 import os
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,12 +153,17 @@ class Repo:
             raise UsageError(f"{text} belongs to Git or to mlgit itself", hint="name your own files") from error
 
     def paths(self, texts: Iterable[str], cwd: Path) -> list[RelPath]:
-        """Several paths, with globs that the shell left alone expanded over what is there and what is tracked."""
+        """Several paths, with globs that the shell left alone expanded over what is there, else tracked paths."""
         found: dict[RelPath, None] = {}
         for text in texts:
             if glob.has_magic(text) and not (cwd / text).exists():
                 names = sorted(glob.glob(text, root_dir=cwd, recursive=True))
                 if not names:
+                    pattern = self.path(text, cwd)
+                    tracked = [one for one in self.tracked() if fnmatchcase(one, pattern)]
+                    found |= dict.fromkeys(tracked)
+                    if tracked:
+                        continue
                     raise MissingError(f"nothing matches {text!r}", hint="check the pattern")
                 names = [name for name in names if not name.endswith(".mlgit") or text.endswith(".mlgit")]
                 found |= dict.fromkeys(self.path(name, cwd) for name in names)

@@ -177,7 +177,8 @@ def move(
     if target.endswith("/"):
         new = new.child(old.name)
     if dry_run:
-        render.plan(session, [f"move {session.shown(old)} and its pointer to {session.shown(new)}"])
+        there = relocate.destination(repo.workspace, old, new, repo.tracked())
+        render.plan(session, [f"move {session.shown(old)} and its pointer to {session.shown(there)}"])
         return
     with repo.workspace.writing("move"):
         files = relocate.move(repo.workspace, old, new, repo.tracked())
@@ -199,7 +200,7 @@ def remove(
     repo = session.repo
     paths = session.paths(targets)
     if dry_run:
-        found = [relocate.pointed(path, repo.tracked()).path for path in paths]
+        found = [relocate.removable(repo.workspace, path, repo.tracked(), data=data).path for path in paths]
         ending = " and delete it" if data else ""
         render.plan(session, (f"stop tracking {session.shown(path)}{ending}" for path in found))
         return

@@ -15,12 +15,12 @@ from mlgit.cli.main import FAMILIES, app
 
 EXIT_CODES: Final = (
     ("0", "yes, or done"),
-    ("1", "the answer is no: a gate or check failed, or it was refused to keep your changes"),
+    ("1", "the answer is no: a gate or check failed, `--exit-code` saw a difference, or your changes would be lost"),
     ("2", "the command line asks for something that does not exist"),
     ("10", "a file or a configuration value is malformed"),
     ("11", "another process holds a lock; the message names it"),
     ("12", "an object or a file is missing"),
-    ("13", "bytes do not match their id"),
+    ("13", "bytes do not match their id, or `fsck` found something missing or damaged"),
     ("14", "unsafe content was refused"),
     ("15", "a remote failed"),
     ("16", "a remote refused the credentials"),

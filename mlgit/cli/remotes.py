@@ -115,7 +115,7 @@ def remove(context: typer.Context, name: Name) -> None:
     session = session_of(context)
     repo = session.repo
     repo.config.pick(name)
-    render.say(session, f"forgot remote {name}; its data stays where it is")
+    written = []
     for shared in (True, False):
         layer = repo.layer(shared=shared)
         if name in layer.values.get("remotes", {}):
@@ -123,8 +123,9 @@ def remove(context: typer.Context, name: Name) -> None:
             if layer.values.get("core", {}).get("remote") == name:
                 layer = config.unset(layer, "core.remote")
             path = repo.write_layer(layer)
-            if shared:
-                offer(session, [path])
+            written += [path] if shared else []
+    render.say(session, f"forgot remote {name}; its data stays where it is")
+    offer(session, written)
 
 
 @remote.command()

@@ -43,7 +43,13 @@ _COLORS: Final = {
 _BYTES: Final = frozenset({"size", "old_size", "new_size", "bytes", "new_bytes", "logical", "unique", "cache"})
 _PATHS: Final = frozenset({"path", "from", "named_by"})
 _MALFORMED: Final = "mend it there; `git diff` shows what changed since the last commit"
-_VERDICTS: Final = {Verdict.PASS: "passed", Verdict.FAIL: "failed", Verdict.NOT_EVALUABLE: "could not be evaluated"}
+_VERDICTS: Final = {
+    Verdict.PASS: "passed",
+    Verdict.FAIL: "failed",
+    Verdict.NOT_EVALUABLE: "could not be evaluated",
+    Verdict.MISSING: "objects are missing",
+    Verdict.DAMAGED: "objects are damaged",
+}
 
 
 def out(text: str) -> None:
@@ -101,6 +107,8 @@ def report(session: Session, value: Report, *, json: bool = False, md: bool = Fa
 
 
 def _as_text(session: Session, value: Report, every: bool) -> None:
+    if value.base is not None and value.head is not None:
+        out(printable(f"{value.base} → {value.head}"))
     shown = False
     for table in value.tables:
         rows = [row for row in ordered(table.rows) if every or row.mark is not Mark.SAME]

@@ -42,6 +42,9 @@ def config(
             raise UsageError(f"{key} is not set", hint=f"mlgit config {key} VALUE")
         render.out(render.printable(_plain(found)))
         return
+    if key.startswith("remotes.") and key.endswith(".url") and value is not None:
+        name = key.split(".")[1]
+        raise UsageError("an address is set with `mlgit remote`", hint=f"mlgit remote modify {name} url {value}")
     layer = layers[1] if local else layers[0]
     changed = configuration.unset(layer, key) if value is None else configuration.assign(layer, key, value)
     path = repo.write_layer(changed)

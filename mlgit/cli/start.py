@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +54,9 @@ def clone(
     from mlgit.repo import Repo
 
     session = session_of(context)
-    name = directory or url.rstrip("/").rpartition("/")[2].removesuffix(".git")
+    name = directory or re.split(r"[/:]", url.rstrip("/").removesuffix("/.git"))[-1].removesuffix(".git")
+    if not name:
+        raise UsageError(f"cannot tell a folder's name from {url!r}", hint=f"name one: mlgit clone {url} FOLDER")
     target = session.cwd / name
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{name} is there already and not empty", hint="name another folder")

@@ -54,14 +54,17 @@ def push(
 
 def _confirm(session: Session, name: str, yes: bool) -> None:
     """Ask once before data goes to a place that a commit named rather than this user."""
-    url = session.repo.config.pick(name).url
-    if session.repo.workspace.trust.has(url):
+    from mlgit.model.secret import redact
+
+    remote = session.repo.config.pick(name)
+    url = remote.url
+    if remote.own or session.repo.workspace.trust.has(url):
         return
     if not yes:
-        question = f"push to {name} at {url}, which the repository's configuration names?"
+        question = f"push to {name} at {redact(url)}, which the repository's configuration names?"
         if not session.ask or not typer.confirm(question, err=True):
             raise RefusedError(
-                f"not pushed: remote {name} is at {url}, named by a commit and never used from here",
+                f"not pushed: remote {name} is at {redact(url)}, named by a commit and never used from here",
                 hint="if that is the right place: `mlgit push --yes`",
             )
     session.repo.workspace.trust.add(url)

@@ -52,7 +52,7 @@ def gc(
         raise UsageError(
             "gc needs to know what to keep", hint="-w this working tree, -a all branches, -T all tags, -A all commits"
         )
-    if grace < 0:
+    if not grace >= 0:  # NaN too: nothing is ever younger than that
         raise UsageError(f"--grace must not be negative: {grace}", hint="give hours, such as 2")
     with repo.workspace.writing("gc", alone_in_cache=True):
         sweep = plan_collection(repo, Keep(branches, tags, commits), grace=grace * 3600)
@@ -97,4 +97,4 @@ def fsck(
         report = examine(repo, full=full or repair, repair=repair, remote=remote, progress=progress)
     render.report(session, report, json=json, md=md)
     if report.exit_code:
-        raise typer.Exit(13)
+        raise typer.Exit(report.exit_code)

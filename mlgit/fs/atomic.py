@@ -50,6 +50,7 @@ def explain(error: OSError, path: object) -> MlgitError:
         errno.EPERM: "check the owner and permissions of the file and its folder",
         errno.EMFILE: "raise the limit of open files (ulimit -n)",
         errno.EFBIG: "raise the file size limit (ulimit -f)",
+        errno.ENAMETOOLONG: "shorten the name",
     }
     return DiskError(f"{error.strerror}: {path}", hint=hints.get(error.errno or 0, "check the disk"))
 
@@ -119,23 +120,6 @@ def sync_folder(path: Path | str) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def sync_filesystem(folder: Path) -> bool:
-    """Flush the whole file system that holds `folder` in one call; false where the system cannot."""
-    import ctypes  # slow to load, and reading commands never need it
-
-    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name == "posix" else None
-    if call is None:
-        return False
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if call(descriptor) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(folder))
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def _copy_mode(path: Path, temp: Path, mode: int | None) -> None:

@@ -41,11 +41,13 @@ class RemoteConfig:
     Attributes:
         url: a URL, or a folder; a relative one is seen from the `.mlgit` folder.
         options: as its fsspec file system takes them; may hold credentials, so printing a `RemoteConfig` hides those.
+        own: whether this machine's own configuration names the url, and not only a commit.
     """
 
     name: str
     url: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    own: bool = False
 
     def __repr__(self) -> str:
         return f"RemoteConfig({self.name!r}, {redact(self.url)!r}, {mask(self.options)!r})"
@@ -151,13 +153,17 @@ def merge(*layers: Layer) -> Config:
                 hint=f"mlgit remote add {name} URL, or mlgit remote remove {name}",
             )
     core, cache = values["core"], values["cache"]
+    own = [layer.values.get("remotes", {}) for layer in layers if not layer.shared]
     return Config(
         hash=core.get("hash", _DEFAULTS["core.hash"]),
         remote=core.get("remote"),
         autostage=core.get("autostage", _DEFAULTS["core.autostage"]),
         cache_dir=cache.get("dir"),
         links=tuple(cache.get("links", _DEFAULTS["cache.links"])),
-        remotes={name: _remote(name, options) for name, options in sorted(remotes.items())},
+        remotes={
+            name: _remote(name, options, own=any("url" in layer.get(name, {}) for layer in own))
+            for name, options in sorted(remotes.items())
+        },
     )
 
 
@@ -221,8 +227,8 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def _remote(name: str, options: Mapping[str, Any]) -> RemoteConfig:
-    return RemoteConfig(name, options["url"], {key: value for key, value in options.items() if key != "url"})
+def _remote(name: str, options: Mapping[str, Any], *, own: bool) -> RemoteConfig:
+    return RemoteConfig(name, options["url"], {key: value for key, value in options.items() if key != "url"}, own)
 
 
 def _url_first(item: tuple[str, Any]) -> tuple[bool, str]:
@@ -320,7 +326,10 @@ def _check_cache(cache: Fields, shared: bool) -> dict[str, Any]:
 def _check_links(links: list[Any], cache: Fields) -> list[str]:
     if not links or len(set(map(str, links))) != len(links):
         cache.fail("links", "expected different ways to link, best first", f"some of: {', '.join(LINKS)}")
-    return [Fields({"links": link}, cache.at("links"), ("links",)).choice("links", LINKS) for link in links]
+    for link in links:
+        if link not in LINKS:
+            cache.fail("links", f"unknown value {link!r}", f"one of: {', '.join(LINKS)}")
+    return links
 
 
 def _check_remote(name: str, remotes: Fields, shared: bool) -> dict[str, Any]:

@@ -36,6 +36,8 @@ _VERDICTS: Final = {
     Verdict.PASS: "✅ passed",
     Verdict.FAIL: "❌ failed",
     Verdict.NOT_EVALUABLE: "⚠️ could not be evaluated",
+    Verdict.MISSING: "❌ objects are missing",
+    Verdict.DAMAGED: "❌ objects are damaged",
 }
 
 

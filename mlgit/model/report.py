@@ -44,9 +44,18 @@ class Verdict(Enum):
     PASS = "pass"
     FAIL = "fail"
     NOT_EVALUABLE = "not-evaluable"
+    MISSING = "missing"
+    DAMAGED = "damaged"
 
 
-_EXIT: Final = {Verdict.NONE: 0, Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.NOT_EVALUABLE: 19}
+_EXIT: Final = {
+    Verdict.NONE: 0,
+    Verdict.PASS: 0,
+    Verdict.FAIL: 1,
+    Verdict.NOT_EVALUABLE: 19,
+    Verdict.MISSING: 12,
+    Verdict.DAMAGED: 13,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 yes or no question asked, 1 no, 19 could not be evaluated."""
+        """0 yes or no question asked, 1 no, 12 objects missing, 13 damaged, 19 could not be evaluated."""
         return _EXIT[self.verdict]
 
     @property

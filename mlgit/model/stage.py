@@ -2,7 +2,7 @@
 
 The schema is that of DVC 3's `dvc.yaml`, so that what its users know carries over. Paths in a file are relative to the
 file's folder (in a stage: to its `wdir`); here they are relative to the repository's root.
-`gates`, `checks` and `artifacts` are kept as parsed, lines included: the operations that own them decode them.
+`gates` is kept as parsed, lines included: the operation that owns it decodes it.
 Nothing here reads a disk. Writing into a stage file that a person wrote is the work of `stagetext.py`.
 """
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
 from mlgit.errors import InvalidError, UnsafeError
+from mlgit.model import lock, pointer
 from mlgit.model.fields import Fields, describe
 from mlgit.model.relpath import RelPath
 from mlgit.model.text import Block, load_yaml
@@ -22,15 +23,18 @@ from mlgit.model.text import Block, load_yaml
 NAME: Final = "mlgit.yaml"
 DEFAULT_PARAMS: Final = "params.yaml"
 KINDS: Final = (("outs", "out"), ("metrics", "metric"), ("plots", "plot"))
-_FILE_KEYS: Final = ("stages", "params", "metrics", "plots", "gates", "checks", "artifacts")
+_FILE_KEYS: Final = ("stages", "params", "metrics", "plots", "gates")
 _STAGE_KEYS: Final = (
     *("cmd", "wdir", "deps", "params", "outs", "metrics", "plots", "frozen", "always_changed", "desc", "meta"),
 )
 _OUT_KEYS: Final = ("cache", "persist", "push", "remote", "desc", "type", "labels", "meta")
 _STYLE_KEYS: Final = ("x", "y", "x_label", "y_label", "title", "template", "header")
 _PLOT_KEYS: Final = ("x", "y", "x_label", "y_label", "title", "template")
-_LATER: Final = frozenset({"vars", "foreach", "do", "matrix", "env", "resources", "timeout", "retries", "hermetic"})
+_LATER: Final = frozenset(
+    {"vars", "foreach", "do", "matrix", "env", "resources", "timeout", "retries", "hermetic", "checks", "artifacts"}
+)
 _ROOT: Final = RelPath("")
+_OWN: Final = frozenset({NAME, lock.NAME, ".gitignore", ".mlgitignore"})
 _STAGE_NAME: Final = re.compile(r"\w[\w.\-]*")
 
 OutKind = Literal["out", "metric", "plot"]
@@ -148,7 +152,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class StageFile:
-    """One `mlgit.yaml`; `gates`, `checks` and `artifacts` as parsed, None where absent."""
+    """One `mlgit.yaml`; `gates` as parsed, None where absent."""
 
     path: RelPath
     stages: dict[str, Stage] = field(default_factory=dict)
@@ -156,8 +160,6 @@ class StageFile:
     metrics: tuple[RelPath, ...] = ()
     plots: tuple[Plot, ...] = ()
     gates: Any = None
-    checks: Any = None
-    artifacts: Any = None
 
 
 def decode(data: bytes | str, path: RelPath) -> StageFile:
@@ -184,8 +186,6 @@ def decode(data: bytes | str, path: RelPath) -> StageFile:
         metrics=_paths(fields, "metrics", path.parent),
         plots=tuple(_each(fields, "plots", lambda item, where: _decode_plot(item, where, path.parent))),
         gates=fields.block.get("gates"),
-        checks=fields.block.get("checks"),
-        artifacts=fields.block.get("artifacts"),
     )
 
 
@@ -341,6 +341,11 @@ def _checked_outs(outs: tuple[Out, ...], file: RelPath, wdir: RelPath, where: st
             raise UnsafeError(
                 f"{where}: the output {str(out.path) or '.'!r} holds the stage file or the folder the stage runs in",
                 hint="an output is removed before its stage runs: name a file or folder of its own",
+            )
+        if out.path.name in _OWN or out.path.endswith(pointer.SUFFIX):
+            raise UnsafeError(
+                f"{where}: the output {str(out.path)!r} would replace a file that says what is tracked",
+                hint="an output is removed before its stage runs: give it another name",
             )
     return outs
 

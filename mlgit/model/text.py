@@ -18,6 +18,7 @@ from mlgit.errors import InvalidError
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 200_000
+_CONFLICT: Final = re.compile(r"^<{7} ", re.MULTILINE)
 
 _Reader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Writer: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -133,11 +134,25 @@ def load_yaml(data: bytes | str, where: str, limit: int = MAX_BYTES) -> Any:
         _check_shape(data, where, MAX_NODES * limit // MAX_BYTES)
         return yaml.load(data, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
+        merge = _merge_line(data)
+        if merge is not None:
+            raise InvalidError(
+                f"{where}:{merge}: a merge left a conflict here",
+                hint=f"take one side: git checkout --ours '{where}' (or --theirs), or mend it by hand; then git add it",
+            ) from error
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise InvalidError(f"{where}{line}: {error.problem or error.context}", hint="mend the YAML there") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise InvalidError(f"{where}: {error}", hint="mend the YAML") from error
+        raise InvalidError(f"{where}: {str(error).splitlines()[0]}", hint="mend the YAML") from error
+
+
+def _merge_line(data: str) -> int | None:
+    """The line (from 1) where a merge left both sides in the text, or None."""
+    start = _CONFLICT.search(data)
+    if start is None or data.find("\n>>>>>>> ", data.find("\n=======\n", start.end())) < 0:
+        return None
+    return data.count("\n", 0, start.start()) + 1
 
 
 def _check_shape(data: str, where: str, max_nodes: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from mlgit.errors import IntegrityError, MissingError
 from mlgit.fs import atomic
@@ -11,6 +12,9 @@ from mlgit.store.backend import Progress, Stat
 from mlgit.store.hashing import CHUNK, hash_file, new_hasher
 from mlgit.store.objects import Store, object_name, pack_name
 from mlgit.store.pack import FOOTER_SIZE, RAW, Index, Slot, decode_footer, decode_table
+
+
+GONE: Final = "its file is gone"
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ def check(store: Store, *, full: bool, progress: Progress | None = None) -> Find
 
 def _quick(size: int | None, end: int, *, exact: bool) -> str | None:
     if size is None:
-        return "its file is gone"
+        return GONE
     if size < end or (exact and size != end):
         return f"its file has {size} bytes, {end} are needed"
     return None

@@ -189,8 +189,14 @@ class Store:
         path = self.linkable(oid)
         if path is None:
             raise MissingError(f"object {oid} is not a file of its own in {self.backend.url}")
-        with atomic.disk_errors(path):
-            found = hash_file(self.algorithm, path)
+        try:
+            with atomic.disk_errors(path):
+                found = hash_file(self.algorithm, path)
+        except MissingError as error:
+            raise MissingError(
+                f"object {oid} is gone from {self.backend.url}",
+                hint="run `mlgit fsck --repair`, which notes that; then `mlgit pull` it, or `mlgit add` it where it is",
+            ) from error
         if found != oid:
             raise self.damaged(oid, self.locate(oid))
         return path
@@ -326,12 +332,25 @@ class Writer:
         self._pack: _OpenPack | None = None
         self._index = Index({}, {})
         self._new: set[bytes] = set()
+        self._checked: dict[str, bool] = {}
         self.index_name = ""
         store.check_format(create=True)
 
     def has(self, digest: bytes) -> bool:
-        """Whether the object need not be written again: it is in this batch, or (unless `anew`) in the store."""
-        return digest in self._new or (not self._anew and digest in self._store.catalog.places)
+        """Whether the object need not be written again: it is in this batch, or (unless `anew`) in the store.
+
+        In a local store an index is not believed about files that are gone.
+        """
+        if digest in self._new:
+            return True
+        place = None if self._anew else self._store.catalog.places.get(digest)
+        return place is not None and (self._store.backend.local is None or self._stands(digest, place))
+
+    def _stands(self, digest: bytes, place: Place) -> bool:
+        name = pack_name(place.pack) if place.pack else object_name(Oid.from_digest(self._store.algorithm, digest))
+        if name not in self._checked:
+            self._checked[name] = self._store.backend.exists(name)
+        return self._checked[name]
 
     def include(self, index: Index) -> None:
         """Name what `index` lists, already in place, in the index of this batch."""

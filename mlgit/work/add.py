@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mlgit.errors import MissingError, UsageError
@@ -15,6 +15,7 @@ from mlgit.model.relpath import RelPath
 from mlgit.model.tree import Content
 from mlgit.store.backend import Progress
 from mlgit.work import gitignore
+from mlgit.work.graft import graft, refuse_partial
 from mlgit.work.outputs import Tracked, owner, pointer_path, read_pointers
 from mlgit.work.snapshot import WorkingTree
 from mlgit.work.workspace import Workspace
@@ -26,13 +27,16 @@ class AddPlan:
 
     Attributes:
         paths: files and folders that get or keep a pointer.
+        parts: paths inside tracked folders, with the folder; the rest of the folder stays as its pointer says.
     """
 
     paths: tuple[RelPath, ...]
+    parts: Mapping[RelPath, RelPath]
 
     def lines(self) -> list[str]:
         """For `--dry-run`."""
-        return [f"save {path} and write {pointer_path(path)}" for path in self.paths]
+        saved = {**dict(zip(self.paths, self.paths, strict=True)), **self.parts}
+        return [f"save {path} and write {pointer_path(folder)}" for path, folder in saved.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +55,16 @@ class Added:
 
 
 def plan(workspace: Workspace, targets: Iterable[RelPath], tracked: dict[RelPath, Tracked]) -> AddPlan:
-    """Check `targets` and find what to track; a path inside a tracked folder means that folder.
+    """Check `targets` and find what to track; a path inside a tracked folder means that part of it alone.
 
     Raises:
-        UsageError: a pointer, a control folder, a stage's output, or something Git itself tracks.
+        UsageError: a pointer, a control folder, a stage's output, something Git itself tracks, or a
+            place where Git ignores pointers.
         MissingError: a target does not exist.
         InvalidError: its name cannot be written into `.gitignore`.
     """
     paths: dict[RelPath, None] = {}
+    parts: dict[RelPath, RelPath] = {}
     for target in targets:
         if not target:
             raise UsageError("the whole repository cannot be tracked as one folder", hint="name folders in it")
@@ -80,10 +86,18 @@ def plan(workspace: Workspace, targets: Iterable[RelPath], tracked: dict[RelPath
         if not os.path.lexists(workspace.root / target):
             raise MissingError(f"no such file or folder: {target}", hint="check the spelling, or quote the glob")
         gitignore.pattern(target.name)
-        paths[found.path if found else target] = None
-    _refuse_git_tracked(workspace, [path for path in paths if path not in tracked])
-    _refuse_nested(list(paths))
-    return AddPlan(tuple(paths))
+        RelPath.parse(target.name, f"{target}, whose name some systems read as a path")
+        if found is None or found.path == target:
+            paths[target] = None
+        elif os.path.islink(workspace.root / target):  # can only be saved as an entry of its folder
+            paths[found.path] = None
+        else:
+            parts[target] = found.path
+    new = [path for path in paths if path not in tracked]
+    gitignore.refuse_hidden(workspace.git, workspace.root, map(pointer_path, new))
+    _refuse_git_tracked(workspace, new)
+    _refuse_nested([*paths, *parts])
+    return AddPlan(tuple(paths), parts)
 
 
 def _refuse_git_tracked(workspace: Workspace, paths: list[RelPath]) -> None:
@@ -114,10 +128,16 @@ def apply(
     """Save and track every path of the plan; nothing is tracked unless all were saved.
 
     Raises:
+        RefusedError: files of a tracked folder that were never pulled here would be forgotten.
+        MissingError: a tree on the way to a part is not in the cache.
         UnsafeError, InvalidError, DiskError: as `Workspace.save`.
     """
     before = read_pointers(WorkingTree(workspace.root, workspace.git))
     contents = workspace.save(made.paths, follow=follow, progress=progress)
+    for path, content in contents.items():
+        refuse_partial(workspace, path, before[path].content if path in before else None, content)
+    for part, path in made.parts.items():
+        contents[path] = graft(workspace, path, contents.get(path, before[path].content), part, progress)
     files: list[RelPath] = []
     changed = []
     for path, content in contents.items():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mlgit.errors import InvalidError, UnsafeError
+from mlgit.errors import InvalidError, UnsafeError, UsageError
 from mlgit.fs import atomic
+from mlgit.git import Git
 from mlgit.model.relpath import RelPath
 
 NAME = ".gitignore"
@@ -37,6 +39,28 @@ def ignore(root: Path, paths: Iterable[RelPath]) -> list[RelPath]:
 def unignore(root: Path, paths: Iterable[RelPath]) -> list[RelPath]:
     """Take the lines out again; an empty `.gitignore` is deleted."""
     return _edit(root, paths, lambda lines, unwanted: [line for line in lines if line not in unwanted])
+
+
+def refuse_hidden(git: Git, root: Path, files: Iterable[RelPath]) -> None:
+    """Stop before something is written that Git would never list: what it names would be tracked by nobody.
+
+    Raises:
+        UsageError: Git ignores one of `files`, or it lies in another Git repository, such as a submodule.
+    """
+    wanted = list(files)
+    for file in wanted:
+        folder = file.parent
+        while folder:
+            if os.path.lexists(root / folder / ".git"):
+                raise UsageError(
+                    f"{file} would lie in another Git repository: {folder}", hint=f"run mlgit in {folder} instead"
+                )
+            folder = folder.parent
+    for hidden in sorted(git.ignored(wanted)):
+        raise UsageError(
+            f"Git ignores {hidden}, so it could never be committed",
+            hint=f"see by which rule: git check-ignore -v '{hidden}'; let that rule name single files, or drop it",
+        )
 
 
 def _edit(root: Path, paths: Iterable[RelPath], edit: _Edit) -> list[RelPath]:

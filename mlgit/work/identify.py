@@ -75,15 +75,18 @@ class Identifier:
         self._top = RelPath("")
         self.followed: dict[RelPath, Entry] = {}
 
-    def content(self, path: RelPath) -> Content | None:
+    def content(self, path: RelPath, top: RelPath | None = None) -> Content | None:
         """What `path` holds now; None if nothing is there.
+
+        Args:
+            top: the tracked folder that `path` lies in, which its symbolic links may not leave; itself by default.
 
         Raises:
             UnsafeError: a parent is a symbolic link, a name reaches a control folder, or a link leaves its folder.
             InvalidError: something that cannot be versioned, or a file that keeps changing.
             DiskError: it cannot be read.
         """
-        self._top = path
+        self._top = path if top is None else top
         try:
             parent = Folder.beneath(self._root, path.parent.parts)
         except MissingError:

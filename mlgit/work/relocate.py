@@ -20,18 +20,10 @@ def move(workspace: Workspace, source: RelPath, target: RelPath, tracked: dict[R
     """Rename the tracked `source` to `target`, or go on where a killed move left off; returns the files for Git.
 
     Raises:
-        UsageError: `source` is not tracked by a pointer, or something stands at `target`.
+        UsageError: as `destination`.
     """
-    found = pointed(source, tracked)
-    if target not in tracked and (workspace.root / target).is_dir():
-        target = target.child(source.name)
-    there = os.path.lexists(workspace.root / target)
-    halfway = target in tracked and tracked[target].content == found.content
-    if (there or target in tracked) and not (halfway and not (there and os.path.lexists(workspace.root / source))):
-        raise UsageError(f"{target} is there already", hint="choose another name, or remove it first")
-    if target not in tracked and owner(target, tracked) is not None:
-        raise UsageError(f"{target} lies inside a tracked folder", hint="choose a place outside it")
-    one = read_pointers(WorkingTree(workspace.root, workspace.git))[found.path]
+    target = destination(workspace, source, target, tracked)
+    one = read_pointers(WorkingTree(workspace.root, workspace.git))[source]
     with (
         Folder.beneath(workspace.root, source.parent.parts) as old,
         Folder.beneath(workspace.root, target.parent.parts, create=True) as new,
@@ -49,6 +41,27 @@ def move(workspace: Workspace, source: RelPath, target: RelPath, tracked: dict[R
     return [pointer_path(source), pointer_path(target), *dict.fromkeys(ignored)]
 
 
+def destination(workspace: Workspace, source: RelPath, target: RelPath, tracked: dict[RelPath, Tracked]) -> RelPath:
+    """Where the tracked `source` would go when moved to `target`, which may be a folder to move it into.
+
+    Raises:
+        UsageError: `source` is not tracked by a pointer, something stands there, it is inside a tracked
+            folder, or Git ignores pointers there.
+    """
+    found = pointed(source, tracked)
+    if target not in tracked and (workspace.root / target).is_dir():
+        target = target.child(source.name)
+    there = os.path.lexists(workspace.root / target)
+    halfway = target in tracked and tracked[target].content == found.content
+    if (there or target in tracked) and not (halfway and not (there and os.path.lexists(workspace.root / source))):
+        raise UsageError(f"{target} is there already", hint="choose another name, or remove it first")
+    if target not in tracked and owner(target, tracked) is not None:
+        raise UsageError(f"{target} lies inside a tracked folder", hint="choose a place outside it")
+    if target not in tracked:
+        gitignore.refuse_hidden(workspace.git, workspace.root, [pointer_path(target)])
+    return target
+
+
 def remove(workspace: Workspace, path: RelPath, tracked: dict[RelPath, Tracked], *, data: bool) -> list[RelPath]:
     """Stop tracking `path`; returns the files for Git, gone ones included.
 
@@ -56,19 +69,29 @@ def remove(workspace: Workspace, path: RelPath, tracked: dict[RelPath, Tracked],
         data: delete the file or folder from the working tree too; what is in the cache stays there.
 
     Raises:
+        UsageError, RefusedError: as `removable`.
+    """
+    found = removable(workspace, path, tracked, data=data)
+    if data:
+        workspace.remove(found.path)
+    workspace.remove(found.file)
+    return [found.file, *gitignore.unignore(workspace.root, [found.path])]
+
+
+def removable(workspace: Workspace, path: RelPath, tracked: dict[RelPath, Tracked], *, data: bool) -> Tracked:
+    """The output that `remove` would stop tracking, and with `data` delete.
+
+    Raises:
         UsageError: it is not tracked by a pointer.
         RefusedError: `data`, and some of it is in no store.
     """
     found = pointed(path, tracked)
-    if data:
-        if not workspace.saved(found.path):
-            raise RefusedError(
-                f"{found.path} has changes that are in no store",
-                hint=f"`mlgit add {found.path}` first, or delete it by hand",
-            )
-        workspace.remove(found.path)
-    workspace.remove(found.file)
-    return [found.file, *gitignore.unignore(workspace.root, [found.path])]
+    if data and not workspace.saved(found.path):
+        raise RefusedError(
+            f"{found.path} has changes that are in no store",
+            hint=f"`mlgit add {found.path}` first, or delete it by hand",
+        )
+    return found
 
 
 def pointed(path: RelPath, tracked: dict[RelPath, Tracked]) -> Tracked:

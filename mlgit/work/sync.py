@@ -51,7 +51,8 @@ def open_remote(workspace: Workspace, remote: RemoteConfig) -> Store:
         InvalidError: a store of another format or hash algorithm.
         RemoteError, AuthError: it does not answer.
     """
-    if any(is_secret(option) for option in remote.options) and not workspace.trust.has(remote.url):
+    agreed = remote.own or workspace.trust.has(remote.url)
+    if any(is_secret(option) for option in remote.options) and not agreed:
         raise UnsafeError(
             f"remote {remote.name} is at {redact(remote.url)}, an address that this machine's credentials were not for",
             hint=f"if that is the right place: `mlgit remote modify --local {remote.name} url ADDRESS`",

@@ -112,9 +112,17 @@ class Workspace:
             self.index.save()
 
     def save(
-        self, paths: Iterable[RelPath], *, follow: bool = False, progress: Progress | None = None
+        self,
+        paths: Iterable[RelPath],
+        *,
+        top: RelPath | None = None,
+        follow: bool = False,
+        progress: Progress | None = None,
     ) -> dict[RelPath, Content]:
         """Put what `paths` hold into the cache, durably and in one batch.
+
+        Args:
+            top: the tracked folder that all of `paths` lie in; each of them for itself by default.
 
         Args:
             follow: save what symbolic links out of the tracked folder lead to, and put it in their place: what stands
@@ -130,7 +138,7 @@ class Workspace:
                 self.root, self.store, self.index, self.ignore, sink=writer, follow=follow, progress=progress
             )
             for path in paths:
-                content = reader.content(path)
+                content = reader.content(path, top)
                 if content is None:
                     raise MissingError(f"no such file or folder: {path}", hint="check the spelling")
                 saved[path] = content

@@ -287,7 +287,7 @@ def test_a_damaged_object(project: Path, cli: Cli) -> None:
     (project / "one.csv").unlink()
     refused(cli("checkout", "one.csv", cwd=project, code=13), "mlgit fsck --repair")
     said = cli("fsck", "--full", cwd=project, code=13)
-    assert "failed" in said.out
+    assert "objects are damaged" in said.out
 
 
 def test_a_missing_object(project: Path, cli: Cli) -> None:
@@ -398,6 +398,30 @@ def test_clone_of_a_repository_without_mlgit(git_folder: Path, tmp_path: Path, c
     said = cli("clone", str(git_folder), "copy", cwd=tmp_path)
     assert "no mlgit data" in said.err
     assert (tmp_path / "copy/a").exists()
+
+
+def test_a_revision_that_a_shallow_clone_lacks(project: Path, tmp_path: Path, cli: Cli) -> None:
+    git(project, "commit", "--allow-empty", "-qm", "more")
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{project}", "shallow")
+    for command in (("diff", "HEAD~1"), ("gate", "--base", "HEAD~1"), ("ci", "report", "--base", "HEAD~1")):
+        said = cli(*command, cwd=tmp_path / "shallow", code=2)
+        refused(said, "no such revision: 'HEAD~1'", "git fetch --unshallow")
+
+
+def test_clone_names_its_folder_as_git_does(git_folder: Path, tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "below").mkdir()
+    cli("clone", f"{git_folder}/.git", cwd=tmp_path / "below")
+    assert (tmp_path / "below" / git_folder.name / ".git").is_dir()
+    refused(cli("clone", "/", cwd=tmp_path, code=2), "cannot tell a folder's name", "mlgit clone / FOLDER")
+
+
+def test_a_dry_run_refuses_what_the_command_would(project: Path, cli: Cli) -> None:
+    refused(cli("move", "--dry-run", "one.csv", "code.py", cwd=project, code=2), "code.py is there already")
+    (project / "one.csv").write_text("nobody has this\n")
+    refused(cli("remove", "--data", "--dry-run", "one.csv", cwd=project, code=1), "in no store", "mlgit add one.csv")
+    assert (
+        "move one.csv and its pointer to data/one.csv" in cli("move", "--dry-run", "one.csv", "data", cwd=project).out
+    )
 
 
 def test_clone_into_a_folder_that_is_there(project: Path, tmp_path: Path, cli: Cli) -> None:

@@ -199,6 +199,19 @@ def test_the_first_push_to_a_place_that_a_commit_names_asks(tracked: Repo, mlgit
     mlgit("push", cwd=clone)
 
 
+def test_what_the_user_wrote_here_needs_no_question(tracked: Repo, mlgit: Mlgit, tmp_path: Path) -> None:
+    """Row 41: the local configuration is the user's own hand, for an address and for credentials that go there."""
+    git(tmp_path, "clone", "-q", str(tracked.root), "clone")
+    local = tmp_path / "clone" / ".mlgit" / "config.local.yaml"
+    mlgit("pull", cwd=tmp_path / "clone")
+    local.write_text("remotes: {store: {password: hunter22}}\n")
+    done = mlgit("push", cwd=tmp_path / "clone", code=1)
+    assert "named by a commit" in done.err  # type: ignore[attr-defined]
+    local.write_text(f"remotes: {{store: {{url: '{tmp_path}/mine', password: hunter22}}}}\n")
+    mlgit("push", cwd=tmp_path / "clone")
+    assert (tmp_path / "mine" / "store.yaml").exists()
+
+
 @pytest.mark.parametrize("url", ["ext::sh -c touch% canary", "simplecache::ssh://x/y", "fd::7", "unknown://x"])
 def test_addresses_that_could_run_something_are_refused(tracked: Repo, mlgit: Mlgit, url: str) -> None:
     (tracked.root / ".mlgit" / "config.yaml").write_text(

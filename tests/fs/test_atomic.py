@@ -103,8 +103,3 @@ def test_errors_are_told_apart(tmp_path: Path) -> None:
     ):
         with pytest.raises(kind), atomic.disk_errors("it"):
             action()
-
-
-def test_whole_file_systems_are_flushed_where_the_system_can(tmp_path: Path) -> None:
-    assert atomic.sync_filesystem(tmp_path) in (True, False)
-    atomic.sync_folder(tmp_path)

@@ -10,7 +10,7 @@ from mlgit.errors import InvalidError, MlgitError, UnsafeError
 from mlgit.model import pointer
 from mlgit.model.oid import Oid
 from mlgit.model.pointer import Pointer
-from mlgit.model.relpath import check_name
+from mlgit.model.relpath import RelPath, check_name
 
 OID = Oid("blake3:" + "ab" * 32)
 DIGITS = Oid("sha256:" + "1" * 64)
@@ -18,6 +18,7 @@ DIGITS = Oid("sha256:" + "1" * 64)
 
 def _allowed(name: str) -> bool:
     try:
+        RelPath.parse(name)
         check_name(name)
     except MlgitError:
         return False

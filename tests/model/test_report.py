@@ -32,7 +32,14 @@ def test_json_is_always_one_strict_object(rows: list[Row]) -> None:
 
 def test_verdicts_are_exit_codes() -> None:
     codes = {verdict: _report((), verdict).exit_code for verdict in Verdict}
-    assert codes == {Verdict.NONE: 0, Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.NOT_EVALUABLE: 19}
+    assert codes == {
+        Verdict.NONE: 0,
+        Verdict.PASS: 0,
+        Verdict.FAIL: 1,
+        Verdict.NOT_EVALUABLE: 19,
+        Verdict.MISSING: 12,
+        Verdict.DAMAGED: 13,
+    }
 
 
 def test_changed_means_any_row_that_is_not_the_same() -> None:

@@ -267,3 +267,9 @@ def test_a_stage_survives_encoding(stage: Stage) -> None:
         assert decode(append("", stage), stage.file).stages == {stage.name: stage}
     except UnsafeError as error:  # an output that is the folder `w` or holds it
         assert "holds the stage file" in error.message
+
+
+@pytest.mark.parametrize("name", ["mlgit.lock", "deep/mlgit.yaml", "data.mlgit", "deep/.gitignore", ".mlgitignore"])
+def test_an_output_that_says_what_is_tracked_is_refused(name: str) -> None:
+    with pytest.raises(UnsafeError, match="says what is tracked"):
+        decode(f"stages: {{a: {{cmd: x, outs: [{name}]}}}}", FILE)

@@ -107,3 +107,17 @@ def test_mappings_know_their_lines_and_merge_keys_work() -> None:
     assert isinstance(found, Block)
     assert (found.line, found.lines) == (1, {"base": 1, "more": 4})
     assert found["more"] == {"x": 1, "y": 3}
+
+
+def test_what_a_merge_left_is_called_by_its_name() -> None:
+    sides = "out: a\n<<<<<<< HEAD\nsize: 1\n=======\nsize: 2\n>>>>>>> other\n"
+    with pytest.raises(InvalidError, match=r"x\.mlgit:2: a merge left a conflict") as caught:
+        load_yaml(sides, "x.mlgit")
+    assert "git checkout --ours 'x.mlgit'" in (caught.value.hint or "")
+    assert load_yaml("a: |\n  <<<<<<< HEAD\n  =======\n  >>>>>>> other\n", "x")
+
+
+def test_a_character_that_yaml_refuses_is_told_in_one_line() -> None:
+    with pytest.raises(InvalidError) as caught:
+        load_yaml("a: x\x00y", "x")
+    assert "\n" not in caught.value.message

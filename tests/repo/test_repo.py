@@ -106,8 +106,16 @@ def test_globs_match_data_and_not_pointers(repo: Repo) -> None:
     assert repo.paths(["*.csv"], repo.root) == ["a.csv", "b.csv", "c[1].csv"]
     assert repo.paths(["b*"], repo.root) == ["b.csv"]
     assert repo.paths(["c[1].csv"], repo.root) == ["c[1].csv"]
+    (repo.root / "b.csv.mlgit").unlink()
     with pytest.raises(MissingError):
         repo.paths(["*.txt"], repo.root)
+
+
+def test_globs_match_tracked_paths_that_are_not_here(repo: Repo) -> None:
+    (repo.root / "a.csv").write_text("1")
+    after = save(repo, "a.csv")
+    (repo.root / "a.csv").unlink()
+    assert after.paths(["*.csv"], repo.root) == ["a.csv"]
 
 
 def test_tracked_lists_pointers_and_cached_outputs(repo: Repo) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import threading
@@ -367,9 +368,10 @@ def test_descriptors_are_given_back(repo: Repo, data: Path, save: Save, checkout
     checkout("data", None)
     fresh = Repo(repo.root)
     fresh.workspace.checkout(fresh.path("data", fresh.root), content)
+    gc.collect()  # other tests' connections must not be closed while we count
     before = len(os.listdir("/proc/self/fd"))
     for wanted in (None, content) * 3:
         fresh.workspace.checkout(fresh.path("data", fresh.root), wanted)
     with pytest.raises(UnsafeError), Folder.beneath(data, ("link",)):
         pass
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

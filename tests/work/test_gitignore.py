@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mlgit.errors import InvalidError, UnsafeError
+from mlgit.errors import InvalidError, UnsafeError, UsageError
 from mlgit.model.relpath import RelPath
-from mlgit.work import gitignore
+from mlgit.repo import Repo
+from mlgit.work import add, gitignore, relocate
 
 NAMES = [
     "plain",
@@ -67,3 +68,19 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsafeError):
         gitignore.ignore(tmp_path, [RelPath("data")])
     assert (tmp_path / "victim").read_text() == "x\n"
+
+
+def test_nothing_is_tracked_where_git_would_not_see_the_pointer(repo: Repo) -> None:
+    (repo.root / ".gitignore").write_text("hidden/\n")
+    for folder in ("hidden", "inner", "open"):
+        (repo.root / folder).mkdir()
+        (repo.root / folder / "file").write_text("x")
+    (repo.root / "inner" / ".git").mkdir()
+    for name, problem in (("hidden/file", "Git ignores hidden/file.mlgit"), ("inner/file", "another Git repository")):
+        with pytest.raises(UsageError, match=problem):
+            add.plan(repo.workspace, [RelPath(name)], {})
+    assert add.plan(repo.workspace, [RelPath("open/file"), RelPath("hidden")], {}).paths == ("open/file", "hidden")
+    add.apply(repo.workspace, add.plan(repo.workspace, [RelPath("open/file")], {}))
+    fresh = Repo(repo.root)
+    with pytest.raises(UsageError, match="Git ignores"):
+        relocate.destination(fresh.workspace, RelPath("open/file"), RelPath("hidden/other"), fresh.tracked())

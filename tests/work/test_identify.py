@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from health import assert_healthy
+from xxhash import xxh3_128_digest
 
 from mlgit.errors import DiskError, InvalidError, MlgitError, UnsafeError
 from mlgit.fs.confine import Folder
@@ -96,6 +97,30 @@ def test_a_same_size_edit_with_its_time_put_back_is_seen(
         os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
         assert path.stat().st_mtime_ns == found.st_mtime_ns
         assert look(name) != first
+
+
+def test_two_files_of_one_weak_hash_are_two(
+    repo: Repo, data: Path, save: Save, look: Look, settle: Callable[[Path], None]
+) -> None:
+    """Row 20: where a lane's low half cancels XXH3's secret its high half is multiplied by zero, and only added up."""
+    twins = []
+    for first, second in ((1, 2), (2, 1)):
+        twin = bytearray(512)
+        twin[0:8] = bytes.fromhex("b8fe6c39") + first.to_bytes(4, "little")
+        twin[64:72] = bytes.fromhex("7c01812c") + second.to_bytes(4, "little")
+        twins.append(bytes(twin))
+    assert twins[0] != twins[1] and xxh3_128_digest(twins[0]) == xxh3_128_digest(twins[1])
+    for name, twin in zip(("one", "two"), twins, strict=True):
+        (data / name).write_bytes(twin)
+    settle(data.parent)
+    saved = save("data")
+    assert look("data/one") != look("data/two")
+    for name in ("one", "two"):
+        (data / name).unlink()
+    repo.workspace.checkout(repo.path("data", repo.root), saved)
+    assert [(data / name).read_bytes() for name in ("one", "two")] == twins
+    (data / "one").write_bytes(twins[1])
+    assert look("data") != saved
 
 
 def test_an_edit_in_the_same_tick_is_seen(data: Path, look: Look) -> None:
@@ -224,6 +249,15 @@ def test_control_folders_inside_data_are_refused(repo: Repo, data: Path, save: S
         save("data")
     assert caught.value.code == 14
     assert not (repo.root / "data.mlgit").exists()
+
+
+@pytest.mark.parametrize("name", ["\\x", "C:\\x"])
+def test_names_that_are_absolute_elsewhere_get_no_pointer(data: Path, save: Save, name: str) -> None:
+    """Row 36: a pointer that names such a file could be written and never be read again."""
+    (data / name).write_text("x")
+    with pytest.raises(UnsafeError, match="absolute"):
+        save(f"data/{name}")
+    assert not (data / f"{name}.mlgit").exists()
 
 
 def test_names_that_fall_together_are_refused(data: Path, save: Save) -> None:
@@ -423,9 +457,11 @@ def test_a_disk_that_fails_in_the_middle_saves_nothing(
             def fail(*arguments: object, error: int = code, **options: object) -> None:
                 raise OSError(error, os.strerror(error))
 
+            fresh = Repo(repo.root)
+            made = add.plan(fresh.workspace, [fresh.path("data", fresh.root)], {})
             with monkeypatch.context() as patch, pytest.raises(DiskError) as caught:
                 patch.setattr(os, call, fail)
-                save("data")
+                add.apply(fresh.workspace, made)
             assert caught.value.code == 18
             assert not (repo.root / "data.mlgit").exists()
             assert_healthy(repo, bytes_of_user=[large, b"aaa", b"bbb"], tidy=True)

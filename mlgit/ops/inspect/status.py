@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Mark, Report, Row, Table, count
+from mlgit.model.tree import Content, Tree
 from mlgit.repo import Repo
+from mlgit.work.difference import compare
 from mlgit.work.outputs import Tracked
 
 if TYPE_CHECKING:
     from mlgit.pipeline.status import StageStatus
-
-_MARKS = {"modified": Mark.CHANGED, "deleted": Mark.REMOVED, "missing": Mark.WARN, "unchanged": Mark.SAME}
 
 
 def status(repo: Repo, paths: Iterable[RelPath] = (), stages: Iterable[str] = ()) -> Report:
@@ -47,11 +48,30 @@ def _data_row(repo: Repo, one: Tracked) -> Row:
     wanted = one.content
     present = repo.workspace.identify(one.path)
     if present is None:
-        state = "deleted" if wanted and repo.workspace.has(wanted) else "missing"
-        note = "" if state == "deleted" else "not in the cache"
-        return Row((one.path, state, wanted.size if wanted else None), _MARKS[state], note)
-    state = "unchanged" if wanted and present.oid == wanted.oid else "modified"
-    return Row((one.path, state, present.size), _MARKS[state])
+        size = wanted.size if wanted else None
+        if wanted and repo.workspace.has(wanted):
+            return Row((one.path, "deleted", size), Mark.REMOVED)
+        return Row((one.path, "missing", size), Mark.WARN, "not in the cache")
+    if wanted and present.oid == wanted.oid:
+        return Row((one.path, "unchanged", present.size), Mark.SAME)
+    if wanted and present.files is not None and _is_partial(repo, one.path, wanted, present):
+        note = f"{present.files} of {wanted.files} files are here; get the rest with `mlgit pull {one.path}`"
+        return Row((one.path, "partial", present.size), Mark.INFO, note)
+    return Row((one.path, "modified", present.size), Mark.CHANGED)
+
+
+def _is_partial(repo: Repo, path: RelPath, wanted: Content, present: Content) -> bool:
+    """Whether all that differs is files, or whole sub-folders, that were never pulled."""
+    workspace = repo.workspace
+
+    def load(oid: Oid, at: RelPath) -> Tree:
+        return Tree(()) if workspace.store.missing([oid]) else workspace.stored_tree(oid, at)
+
+    if wanted.type != "tree" or present.type != "tree":
+        return False
+    changes = compare(path, wanted, present, load, workspace.present_tree)
+    gone = [one.old.oid for one in changes if one.old is not None and one.new is None]
+    return len(gone) == len(changes) and workspace.store.missing(gone) == set(gone)
 
 
 def _stage_row(one: StageStatus) -> Row:

@@ -26,7 +26,8 @@ def examine(
         remote: check this remote instead of the cache.
 
     Returns:
-        A report of kind `fsck` with a table `problems` (object, problem, state, named_by); FAIL while any is left.
+        A report of kind `fsck` with a table `problems` (object, problem, state, named_by), where the state is `mended`,
+        `lost` or, without `repair`, none; DAMAGED or MISSING while any is left.
 
     Raises:
         IntegrityError: an index is damaged.
@@ -49,18 +50,21 @@ def examine(
         below, absent = _named(repo, store)  # a tree that came tells what else is missing
         names |= below
         problems = {**absent, **problems}
-    rows = tuple(_row(oid, problems[oid], oid in mended, names.get(oid, "")) for oid in sorted(problems))
+    failed = "lost" if repair else None
+    rows = tuple(
+        Row((oid, problems[oid], "mended", names.get(oid, "")), Mark.PASS)
+        if oid in mended
+        else Row((oid, problems[oid], failed, names.get(oid, "")), Mark.FAIL)
+        for oid in sorted(problems)
+    )
     left = len(problems) - len(mended & problems.keys())
     notes.append(f"{count(found.checked, 'object')}, {format_bytes(found.size)} checked, {count(left, 'problem')} left")
     if not full:
         notes.append("bytes were not compared with their ids; do that with --full")
     table = Table("problems", "Problems", _COLUMNS, rows, empty="none")
-    verdict = Verdict.FAIL if left else Verdict.PASS
+    here = {oid for oid, problem in found.damaged.items() if problem != fsck.GONE} - mended
+    verdict = Verdict.DAMAGED if here else Verdict.MISSING if left else Verdict.PASS
     return Report("fsck", f"Store {store.backend.url}", (table,), verdict, notes=tuple(notes))
-
-
-def _row(oid: Oid, problem: str, mended: bool, named_by: str) -> Row:
-    return Row((oid, problem, "mended" if mended else "lost", named_by), Mark.PASS if mended else Mark.FAIL)
 
 
 def _named(repo: Repo, store: Store) -> tuple[dict[Oid, str], dict[Oid, str]]:
