@@ -20,7 +20,7 @@ EXIT_CODES: Final = (
     ("10", "a file or a configuration value is malformed"),
     ("11", "another process holds a lock; the message names it"),
     ("12", "an object or a file is missing"),
-    ("13", "bytes do not match their id, or `fsck` found something missing or damaged"),
+    ("13", "bytes do not match their id"),
     ("14", "unsafe content was refused"),
     ("15", "a remote failed"),
     ("16", "a remote refused the credentials"),

@@ -6,15 +6,18 @@ Index files never change, so a remote's are kept in a local folder for good.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mlgit.errors import IntegrityError, MissingError
 from mlgit.fs import atomic
+from mlgit.model.oid import Oid
 from mlgit.store.backend import Backend
 from mlgit.store.pack import Index, Slot, decode_index, index_name
 
+READ_LIMIT: Final = 16 << 20
+_READ_GAP: Final = 64 << 10
 _ATTEMPTS: Final = 3
 
 
@@ -129,3 +132,25 @@ class Catalog:
     def indexes(self) -> set[str]:
         """Names of the index files taken in."""
         return set(self._seen) if self._fresh else set()
+
+
+def _position(one: tuple[Oid, Place]) -> tuple[str, int]:
+    return one[1].pack or "", one[1].slot.offset
+
+
+def runs(places: list[tuple[Oid, Place]]) -> Iterator[list[tuple[Oid, Place]]]:
+    """Sort objects by where they stand and cut them into runs that one read of bounded size covers."""
+    run: list[tuple[Oid, Place]] = []
+    start = end = 0
+    for oid, place in sorted(places, key=_position):
+        slot = place.slot
+        near = slot.offset <= end + _READ_GAP and slot.offset + slot.stored - start <= READ_LIMIT
+        if run and (place.pack is None or place.pack != run[0][1].pack or not near):
+            yield run
+            run = []
+        if not run:
+            start = slot.offset
+        end = slot.offset + slot.stored
+        run.append((oid, place))
+    if run:
+        yield run

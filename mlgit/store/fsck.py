@@ -13,7 +13,6 @@ from mlgit.store.hashing import CHUNK, hash_file, new_hasher
 from mlgit.store.objects import Store, object_name, pack_name
 from mlgit.store.pack import FOOTER_SIZE, RAW, Index, Slot, decode_footer, decode_table
 
-
 GONE: Final = "its file is gone"
 
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Final
-
-from blake3 import blake3
 
 from mlgit.errors import IntegrityError, InvalidError, MissingError
 from mlgit.fs import atomic
@@ -24,17 +21,15 @@ from mlgit.model.fields import Fields
 from mlgit.model.oid import Oid
 from mlgit.model.text import dump_yaml, load_yaml
 from mlgit.store.backend import Backend, Progress
-from mlgit.store.catalog import Catalog, Place
+from mlgit.store.catalog import Catalog, Place, runs
 from mlgit.store.hashing import digest_function, hash_file
-from mlgit.store.pack import PACK_MAGIC, RAW, Index, Slot, encode_footer, encode_index, encode_table, index_name
+from mlgit.store.openpack import OpenPack
+from mlgit.store.pack import RAW, Index, Slot, encode_index, index_name
 
 FORMAT: Final = 1
 LARGE: Final = 1 << 20
 PACK_LIMIT: Final = 64 << 20
-READ_LIMIT: Final = 16 << 20
 PACKED_LIMIT: Final = 256 << 20
-_READ_GAP: Final = 64 << 10
-_BUFFER: Final = 4 << 20
 
 
 def object_name(oid: Oid) -> str:
@@ -149,8 +144,7 @@ class Store:
             MissingError, IntegrityError: as `read`.
         """
         places = [(oid, self.locate(oid)) for oid in oids]
-        places.sort(key=_position)
-        for run in _runs(places):
+        for run in runs(places):
             pack, start = run[0][1].pack, run[0][1].slot.offset
             if pack is None:
                 yield run[0][0], self.read(run[0][0])
@@ -259,65 +253,6 @@ class Store:
         return self.scratch / f"{os.urandom(8).hex()}.tmp"
 
 
-def _position(one: tuple[Oid, Place]) -> tuple[str, int]:
-    return one[1].pack or "", one[1].slot.offset
-
-
-def _runs(places: list[tuple[Oid, Place]]) -> Iterator[list[tuple[Oid, Place]]]:
-    """Cut sorted places into runs that one read of bounded size covers."""
-    run: list[tuple[Oid, Place]] = []
-    start = end = 0
-    for oid, place in places:
-        slot = place.slot
-        near = slot.offset <= end + _READ_GAP and slot.offset + slot.stored - start <= READ_LIMIT
-        if run and (place.pack is None or place.pack != run[0][1].pack or not near):
-            yield run
-            run = []
-        if not run:
-            start = slot.offset
-        end = slot.offset + slot.stored
-        run.append((oid, place))
-    if run:
-        yield run
-
-
-class _OpenPack:
-    """The pack being written: a temporary file, a buffer in front of it and the rows of its table."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: OrderedDict[bytes, Slot] = OrderedDict()
-        self.end = len(PACK_MAGIC)
-        self._buffer = bytearray(PACK_MAGIC)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-
-    def append(self, digest: bytes, data: bytes | memoryview) -> None:
-        size = len(data)
-        self.rows[digest] = Slot(RAW, self.end, size, size)
-        self.end += size
-        self._buffer += data
-        if len(self._buffer) >= _BUFFER:
-            self._flush()
-
-    def _flush(self) -> None:
-        with atomic.disk_errors(self.path):
-            atomic.write_all(self._file, self._buffer)
-        self._buffer = bytearray()
-
-    def finish(self) -> str:
-        """Write table and footer; returns the pack's id."""
-        table = encode_table(self.rows.items())
-        self._buffer += table + encode_footer(table, self.end)
-        self._flush()
-        self.close()
-        return blake3(table).hexdigest()
-
-    def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
 class Writer:
     """New objects on their way into a store; `commit` (or the end of a `with` block) makes them part of it at once.
 
@@ -329,7 +264,7 @@ class Writer:
         self._store = store
         self._progress = progress
         self._anew = anew
-        self._pack: _OpenPack | None = None
+        self._pack: OpenPack | None = None
         self._index = Index({}, {})
         self._new: set[bytes] = set()
         self._checked: dict[str, bool] = {}
@@ -371,7 +306,7 @@ class Writer:
         if not self.has(digest):
             if self._pack is None:
                 with atomic.disk_errors(self._store.scratch):
-                    self._pack = _OpenPack(self._store.temporary())
+                    self._pack = OpenPack(self._store.temporary())
             self._pack.append(digest, data)
             self._new.add(digest)
             if self._pack.end >= PACK_LIMIT:
@@ -419,7 +354,7 @@ class Writer:
         if pack is not None:
             self._discard(pack)
 
-    def _discard(self, pack: _OpenPack) -> None:
+    def _discard(self, pack: OpenPack) -> None:
         pack.close()
         with contextlib.suppress(OSError):
             os.unlink(pack.path)

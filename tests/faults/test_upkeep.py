@@ -179,7 +179,7 @@ def test_a_remote_that_lost_an_object_is_found_out(versions: Repo, mlgit: Mlgit,
     mlgit("push", "--yes", cwd=versions.root)
     mlgit("fsck", "-r", "store", "--full", cwd=versions.root)
     shutil.rmtree(tmp_path / "remote" / "objects")
-    mlgit("fsck", "-r", "store", cwd=versions.root, code=13)
+    mlgit("fsck", "-r", "store", cwd=versions.root, code=12)
     commit(versions, "remote")
     git(tmp_path, "clone", "-q", str(versions.root), "clone")
     mlgit("pull", cwd=tmp_path / "clone", code=12)

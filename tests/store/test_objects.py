@@ -180,8 +180,8 @@ def test_a_huge_file_called_a_tree_is_not_read(store: Store) -> None:
 
 def test_packs_are_split_and_read_in_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlgit.store.objects.PACK_LIMIT", 100_000)
-    monkeypatch.setattr("mlgit.store.objects.READ_LIMIT", 30_000)
-    monkeypatch.setattr("mlgit.store.objects._BUFFER", 7_000)
+    monkeypatch.setattr("mlgit.store.catalog.READ_LIMIT", 30_000)
+    monkeypatch.setattr("mlgit.store.openpack._BUFFER", 7_000)
     texts = [os.urandom(997) for _ in range(400)]
     oids = put(store, *texts)
     assert len(_files(store, "packs")) > 3
