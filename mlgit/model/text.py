@@ -7,108 +7,12 @@ Nothing here knows what the values mean; see `fields.py` for decoding them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any
 
-import yaml
+from mlgit.model.block import MAX_BYTES, MAX_DEPTH, Block
 
-from mlgit.errors import InvalidError
-
-MAX_BYTES: Final = 1 << 20
-MAX_DEPTH: Final = 32
-MAX_NODES: Final = 200_000
-_CONFLICT: Final = re.compile(r"^<{7} ", re.MULTILINE)
-
-_Reader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Writer: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-class Block(dict[str, Any]):
-    """A mapping read from a file: a `dict` that knows the line (from 1) of itself and of each key."""
-
-    __slots__ = ("line", "lines")
-    line: int
-    lines: dict[str, int]
-
-
-class _Loader(_Reader):  # type: ignore[misc]
-    """PyYAML's safe loader with YAML 1.2's scalars and no duplicate keys."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
-
-
-class _Dumper(_Writer):  # type: ignore[misc]
-    """PyYAML's safe dumper; it quotes whatever either YAML 1.1 or 1.2 would misread."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
-        first: list(resolvers) for first, resolvers in _Writer.yaml_implicit_resolvers.items()
-    }
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
-        return super().increase_indent(flow, False)
-
-
-_SCALARS: Final = (
-    ("tag:yaml.org,2002:bool", re.compile(r"true|True|TRUE|false|False|FALSE"), "tTfF"),
-    ("tag:yaml.org,2002:null", re.compile(r"~|null|Null|NULL|"), "~nN\0"),
-    ("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"), "-+0123456789"),
-    (
-        "tag:yaml.org,2002:float",
-        re.compile(
-            r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-        ),
-        "-+.0123456789",
-    ),
-    ("tag:yaml.org,2002:merge", re.compile(r"<<"), "<"),
-)
-for _tag, _pattern, _firsts in _SCALARS:
-    _exact = re.compile(f"(?:{_pattern.pattern})$")
-    for _first in _firsts:
-        _key = "" if _first == "\0" else _first
-        _Loader.yaml_implicit_resolvers.setdefault(_key, []).append((_tag, _exact))
-        _Dumper.yaml_implicit_resolvers.setdefault(_key, []).append((_tag, _exact))
-
-
-def _construct_int(loader: Any, node: yaml.ScalarNode) -> int:
-    text = loader.construct_scalar(node)
-    if len(text) > 4000:
-        raise yaml.constructor.ConstructorError(None, None, "integer with too many digits", node.start_mark)
-    return int(text, 8) if text.startswith("0o") else int(text, 16) if text.startswith("0x") else int(text)
-
-
-def _construct_float(loader: Any, node: yaml.ScalarNode) -> float:
-    text = loader.construct_scalar(node).lower()
-    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
-
-
-def _construct_map(loader: Any, node: yaml.MappingNode) -> Block:
-    own = {id(key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"}
-    loader.flatten_mapping(node)
-    block = Block()
-    block.line, block.lines = node.start_mark.line + 1, {}
-    owned: set[str] = set()
-    for key_node, value_node in node.value:
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise yaml.constructor.ConstructorError(None, None, "a key must be a scalar", key_node.start_mark)
-        key = str(key_node.value)
-        if id(key_node) in own and key in owned:
-            raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
-        if id(key_node) in own:
-            owned.add(key)
-        block.lines[key] = key_node.start_mark.line + 1
-        block[key] = loader.construct_object(value_node, deep=True)
-    return block
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
-_Loader.add_constructor("tag:yaml.org,2002:map", _construct_map)
-_Dumper.add_multi_representer(str, lambda dumper, text: dumper.represent_str(str(text)))
-_Dumper.add_multi_representer(dict, lambda dumper, block: dumper.represent_dict(block.items()))
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "Block", "dump_yaml", "load_yaml"]
 
 
 def load_yaml(data: bytes | str, where: str, limit: int = MAX_BYTES) -> Any:
@@ -123,69 +27,15 @@ def load_yaml(data: bytes | str, where: str, limit: int = MAX_BYTES) -> Any:
     Raises:
         InvalidError: not UTF-8, not YAML, too large, too deep, tagged, aliased beyond bounds, or a key given twice.
     """
-    if isinstance(data, bytes):
-        if len(data) > limit:
-            raise InvalidError(f"{where}: {len(data)} bytes of YAML", hint=f"{limit} bytes is the limit")
-        try:
-            data = data.decode()
-        except UnicodeDecodeError as error:
-            raise InvalidError(f"{where}: not UTF-8 at byte {error.start}", hint="save the file as UTF-8") from error
-    try:
-        _check_shape(data, where, MAX_NODES * limit // MAX_BYTES)
-        return yaml.load(data, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        merge = _merge_line(data)
-        if merge is not None:
-            raise InvalidError(
-                f"{where}:{merge}: a merge left a conflict here",
-                hint=f"take one side: git checkout --ours '{where}' (or --theirs), or mend it by hand; then git add it",
-            ) from error
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise InvalidError(f"{where}{line}: {error.problem or error.context}", hint="mend the YAML there") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise InvalidError(f"{where}: {str(error).splitlines()[0]}", hint="mend the YAML") from error
-
-
-def _merge_line(data: str) -> int | None:
-    """The line (from 1) where a merge left both sides in the text, or None."""
-    start = _CONFLICT.search(data)
-    if start is None or data.find("\n>>>>>>> ", data.find("\n=======\n", start.end())) < 0:
+    if not data.strip():
         return None
-    return data.count("\n", 0, start.start()) + 1
+    from mlgit.model.dialect import parse
 
-
-def _check_shape(data: str, where: str, max_nodes: int) -> None:
-    """Bound depth and expanded size before anything is built; the C parser recurses and would crash."""
-    sizes: dict[str, int] = {}
-    open_nodes: list[tuple[str | None, int]] = []
-    total = 0
-    for event in yaml.parse(data, Loader=_Reader):
-        line = event.start_mark.line + 1 if event.start_mark else 0
-        anchor = getattr(event, "anchor", None)
-        tag = getattr(event, "tag", None)
-        if tag is not None and tag != "!":
-            raise InvalidError(f"{where}:{line}: tag {tag!r} refused", hint="write plain YAML without tags")
-        if isinstance(event, yaml.AliasEvent):
-            total += sizes.get(str(anchor), max_nodes)
-        elif isinstance(event, yaml.ScalarEvent):
-            total += 1
-            if anchor:
-                sizes[anchor] = 1
-        elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            open_nodes.append((anchor, total))
-            total += 1
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            name, before = open_nodes.pop()
-            if name:
-                sizes[name] = total - before
-        if len(open_nodes) > MAX_DEPTH or total > max_nodes:
-            raise InvalidError(f"{where}:{line}: nested too deeply or too large", hint="simplify the file")
+    return parse(data, where, limit)
 
 
 def dump_yaml(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """`value` as block YAML in the order given; `load_yaml(dump_yaml(x)) == x` for plain values."""
-    text = yaml.dump(
-        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1 << 20
-    )
-    return str(text)
+    from mlgit.model.dialect import emit
+
+    return emit(value)

@@ -90,7 +90,8 @@ class Bench:
         self.folder = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.folder))
         self.arguments = arguments
         self.table = Table()
-        self.tools = {"mlgit": [sys.executable, "-m", "mlgit"]}
+        program = Path(sys.executable).with_name("mlgit")
+        self.tools = {"mlgit": [str(program)] if program.exists() else [sys.executable, "-m", "mlgit"]}
         if arguments.dvc:
             self.tools["dvc"] = [arguments.dvc]
 
@@ -125,6 +126,8 @@ class Bench:
         run([*command, "init"], home)
         run(["git", "add", "-A"], home)
         run(["git", "commit", "-qm", "start"], home)
+        (home / "tiny.txt").write_text("tiny")
+        run([*command, "add", "tiny.txt"], home)
         step("start-up", "--version")
         step("status (tiny repository)", "status")
         run(["cp", "-r", str(source), "data"], home)
