@@ -1,24 +1,21 @@
 """The user's Git repository: reading commits, the index and the working tree's file list.
 
-The only importer of GitPython. Importing it takes longer than the whole of a no-op `status`, so the questions that
-every command asks go to the `git` program directly and GitPython is loaded for history only. Whatever is asked, hooks
-and file-system monitors of the repository are switched off: looking at a hostile clone runs nothing from it.
+The only importer of GitPython. Importing it takes longer than the whole of a no-op `status`, and it reads SHA-1
+repositories only, so questions go to the `git` program; GitPython clones, with its guard against addresses that run
+commands. Whatever is asked, hooks and file-system monitors of the repository are switched off: looking at a hostile
+clone runs nothing from it.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from mlgit.errors import InvalidError, MissingError, UnsafeError, UsageError
-
-if TYPE_CHECKING:
-    import git
 
 _QUIET: Final = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.quotePath=false")
 
@@ -98,10 +95,18 @@ class Git:
             )
         return done.stdout
 
-    @functools.cached_property
-    def _repo(self) -> git.Repo:
-        found: git.Repo = _library().Repo(self.top)
-        return found
+    def _answer(self, *arguments: str) -> str | None:
+        """What a quiet question to Git printed; None where its answer is no.
+
+        Raises:
+            InvalidError: Git distrusts the repository because somebody else owns it.
+        """
+        try:
+            return self.run(*arguments).strip()
+        except InvalidError as error:
+            if "dubious ownership" in error.message:
+                raise
+            return None
 
     # -- the working tree and the index ------------------------------------------------------------------------------
 
@@ -207,14 +212,11 @@ class Git:
 
     def head(self) -> str | None:
         """The current commit; None before the first."""
-        try:
-            return self._repo.head.commit.hexsha
-        except ValueError:
-            return None
+        return self._answer("rev-parse", "--verify", "-q", "HEAD^{commit}")
 
     def branch(self) -> str | None:
         """The current branch; None when HEAD is detached."""
-        return None if self._repo.head.is_detached else self._repo.active_branch.name
+        return self._answer("symbolic-ref", "-q", "--short", "HEAD")
 
     def resolve(self, rev: str) -> str:
         """The full id of the commit that `rev` names.
@@ -222,36 +224,24 @@ class Git:
         Raises:
             UsageError: there is no such commit.
         """
-        git = _library()
-        try:
-            if not rev or rev.startswith("-"):
-                raise ValueError(rev)
-            found = self._repo.commit(rev)
-            self._repo.odb.info(found.binsha)  # a shallow clone knows the names of parents that it does not have
-            return found.hexsha
-        except (git.exc.GitError, git.exc.ODBError, ValueError, IndexError, KeyError, AttributeError) as error:
-            if self.run("rev-parse", "--show-object-format").strip() != "sha1":
-                raise UsageError(
-                    "history of a Git repository with SHA-256 object names cannot be read",
-                    hint="use one made with `git init --object-format=sha1`",
-                ) from error
-            if self.head() is None:
-                raise UsageError(
-                    f"no such revision: {rev!r}; there are no commits yet", hint="make a first `git commit`"
-                ) from error
-            hint = "see `git branch -a`, `git tag`, `git log`"
-            if self.is_shallow():
-                hint = "this clone is shallow; get its history: `git fetch --unshallow`"
-            raise UsageError(f"no such revision: {rev!r}", hint=hint) from error
+        plain = rev and not rev.startswith("-") and rev.isprintable()
+        found = self._answer("rev-parse", "--verify", "-q", f"{rev}^{{commit}}") if plain else None
+        if found:
+            return found
+        if self.head() is None:
+            raise UsageError(f"no such revision: {rev!r}; there are no commits yet", hint="make a first `git commit`")
+        hint = "see `git branch -a`, `git tag`, `git log`"
+        if self.is_shallow():
+            hint = "this clone is shallow; get its history: `git fetch --unshallow`"
+        raise UsageError(f"no such revision: {rev!r}", hint=hint)
 
     def merge_base(self, first: str, second: str) -> str | None:
         """The best common ancestor of two commits; None if they share none that is here."""
-        found: list[Any] = self._repo.merge_base(first, second)
-        return found[0].hexsha if found else None
+        return self._answer("merge-base", first, second)
 
     def default_branches(self) -> list[str]:
         """Names that exist of the branch that others start from, the most telling first."""
-        names = {reference.name for reference in self._repo.references}
+        names = self.run("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/remotes").split()
         return [one for one in ("origin/HEAD", "origin/main", "origin/master", "main", "master") if one in names]
 
     def commits(self, *, branches: bool = False, tags: bool = False, every: bool = False) -> dict[str, str]:

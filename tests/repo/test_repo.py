@@ -172,3 +172,20 @@ def test_trust_is_kept_on_this_machine(repo: Repo) -> None:
     assert Repo(repo.root).workspace.trust.has("s3://a/b")
     assert not repo.workspace.trust.has("s3://a")
     assert (repo.root / ".mlgit/trusted").read_text() == "s3://a/b\n"
+
+
+def test_a_git_repository_with_sha256_names(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+
+    git("init", "-q", "--object-format=sha256", "-b", "main")
+    repo, _ = Repo.init(tmp_path)
+    (tmp_path / "a.csv").write_text("1")
+    save(repo, "a.csv")
+    git("add", "-A")
+    git("commit", "-qm", "data")
+    repo = Repo(tmp_path)
+    assert len(repo.git.head() or "") == 64
+    assert repo.git.branch() == "main"
+    assert repo.git.default_branches() == ["main"]
+    assert list(repo.tracked(repo.snapshot("HEAD"))) == ["a.csv"]
