@@ -233,7 +233,7 @@ class Repo:
             meant = _meant(path, tracked)
             if not meant:
                 raise UsageError(
-                    f"{path} is not tracked", hint=f"see what is: `mlgit ls`; track it: `mlgit add {path}`"
+                    f"{path} is not tracked", hint=f"see what is: `mlgit ls`; track it: `mlgit add {path.quoted}`"
                 )
             for target in meant:
                 chosen[target.tracked.path, target.below] = target

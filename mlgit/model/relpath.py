@@ -18,6 +18,7 @@ MAX_DEPTH: Final = 500
 _HFS_IGNORED: Final = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _CONTROL_DIRS: Final = frozenset({".git", ".mlgit"})
 _SHORT_NAMES: Final = re.compile(r"(git|mlgit|gi[0-9a-f]{4}|ml[0-9a-f]{4})~[0-9]+")
+_WORD: Final = re.compile(r"[\w@%+=:,./][\w@%+=:,./-]*")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_\-+=@,][A-Za-z0-9_\-+=@,.]*[A-Za-z0-9_\-+=@,]|[A-Za-z0-9_\-+=@,]")
 
 
@@ -60,6 +61,13 @@ class RelPath(str):
     def parent(self) -> RelPath:
         """The folder it stands in."""
         return RelPath(self.rpartition("/")[0])
+
+    @property
+    def quoted(self) -> str:
+        """It as one word of a shell command, for hints that are to be copied."""
+        if _WORD.fullmatch(self):
+            return str(self)
+        return "'" + self.replace("'", "'\\''") + "'"
 
     def child(self, below: str) -> RelPath:
         """`below`, an already validated name or path, seen from this folder."""

@@ -281,7 +281,7 @@ def _complete(stage: Stage, seen: Seen) -> dict[RelPath, Content]:
         if content is None:
             raise MissingError(
                 f"stage {stage.address!r} needs {path}, which is not there",
-                hint=f"get it with `mlgit pull {path}`, or make it; then run `mlgit repro` again",
+                hint=f"get it with `mlgit pull {path.quoted}`, or make it; then run `mlgit repro` again",
             )
     return {path: content for path, content in seen.deps.items() if content is not None}
 

@@ -70,7 +70,8 @@ def plan(workspace: Workspace, targets: Iterable[RelPath], tracked: dict[RelPath
             raise UsageError("the whole repository cannot be tracked as one folder", hint="name folders in it")
         if target.endswith(pointer.SUFFIX):
             raise UsageError(
-                f"{target} is a pointer", hint=f"name the data itself: `mlgit add {target[: -len(pointer.SUFFIX)]}`"
+                f"{target} is a pointer",
+                hint=f"name the data itself: `mlgit add {RelPath(target[: -len(pointer.SUFFIX)]).quoted}`",
             )
         found = owner(target, tracked)
         if found is not None and found.stage is not None:
@@ -81,7 +82,7 @@ def plan(workspace: Workspace, targets: Iterable[RelPath], tracked: dict[RelPath
         if inside:
             raise UsageError(
                 f"{inside[0]}, inside {target}, is tracked already",
-                hint=f"`mlgit remove {pointer_path(inside[0])}` first, or add the other files one by one",
+                hint=f"`mlgit remove {pointer_path(inside[0]).quoted}` first, or add the other files one by one",
             )
         if not os.path.lexists(workspace.root / target):
             raise MissingError(f"no such file or folder: {target}", hint="check the spelling, or quote the glob")

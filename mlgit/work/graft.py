@@ -81,5 +81,5 @@ def refuse_partial(workspace: Workspace, path: RelPath, old: Content | None, new
     if lost:
         raise RefusedError(
             f"{path}: {len(lost)} of its files were never pulled here and would be dropped, such as {lost[0]}",
-            hint=f"`mlgit pull {path}` first; or add just the paths that you changed",
+            hint=f"`mlgit pull {path.quoted}` first; or add just the paths that you changed",
         )

@@ -85,7 +85,7 @@ def check_overlap(paths: dict[RelPath, Pointer]) -> None:
             if parent in paths:
                 raise InvalidError(
                     f"{pointer_path(path)}: {path} lies inside {parent}, which is tracked too",
-                    hint=f"remove one of the two pointers with `mlgit remove {pointer_path(path)}`",
+                    hint=f"remove one of the two pointers with `mlgit remove {pointer_path(path).quoted}`",
                 )
             parent = parent.parent
 

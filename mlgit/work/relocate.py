@@ -89,7 +89,7 @@ def removable(workspace: Workspace, path: RelPath, tracked: dict[RelPath, Tracke
     if data and not workspace.saved(found.path):
         raise RefusedError(
             f"{found.path} has changes that are in no store",
-            hint=f"`mlgit add {found.path}` first, or delete it by hand",
+            hint=f"`mlgit add {found.path.quoted}` first, or delete it by hand",
         )
     return found
 

@@ -163,7 +163,7 @@ class Workspace:
         try:
             return self.store.tree(oid)
         except MissingError as error:
-            raise MissingError(f"{path}: {error.message}", hint=f"get it with `mlgit pull {path}`") from error
+            raise MissingError(f"{path}: {error.message}", hint=f"get it with `mlgit pull {path.quoted}`") from error
 
     # -- changing the working tree -----------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class Workspace:
         for part in below.relative(path).parts:
             found = self.stored_tree(entry.oid, at).get(part) if entry.kind == "tree" else None
             if found is None:
-                raise MissingError(f"{below} is not in {path}", hint=f"see what is: `mlgit ls {path}`")
+                raise MissingError(f"{below} is not in {path}", hint=f"see what is: `mlgit ls {path.quoted}`")
             entry, at = found, at.child(part)
         return entry
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +93,9 @@ def test_too_deep_a_path_is_refused() -> None:
 def test_collisions_name_both() -> None:
     assert collisions(["a", "b", "A", "ß", "SS"]) == [("a", "A"), ("ß", "SS")]
     assert collisions(["a", "b"]) == []
+
+
+@pytest.mark.parametrize("text", ["a/b.csv", "my data", "it's", "-x", "a;b", "$(x)", "é", "a*"])
+def test_quoted_is_one_word_of_a_shell(text: str) -> None:
+    assert shlex.split(RelPath(text).quoted) == [text]
+    assert (RelPath(text).quoted == text) == (text in ("a/b.csv", "é"))

@@ -55,7 +55,7 @@ def _data_row(repo: Repo, one: Tracked) -> Row:
     if wanted and present.oid == wanted.oid:
         return Row((one.path, "unchanged", present.size), Mark.SAME)
     if wanted and present.files is not None and _is_partial(repo, one.path, wanted, present):
-        note = f"{present.files} of {wanted.files} files are here; get the rest with `mlgit pull {one.path}`"
+        note = f"{present.files} of {wanted.files} files are here; get the rest with `mlgit pull {one.path.quoted}`"
         return Row((one.path, "partial", present.size), Mark.INFO, note)
     return Row((one.path, "modified", present.size), Mark.CHANGED)
 
