@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mlgit.repo import Repo
 
+settings.register_profile("here", deadline=None)  # a test never fails because the machine is busy
+settings.load_profile("here")
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Test",
     "GIT_AUTHOR_EMAIL": "test@example.org",

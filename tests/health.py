@@ -15,7 +15,8 @@ from blake3 import blake3
 from mlgit.errors import MlgitError
 from mlgit.model import tree as trees
 from mlgit.repo import Repo
-from mlgit.store.pack import FOOTER_SIZE, decode_footer, decode_index, decode_table
+from mlgit.store.indexfile import IndexFile
+from mlgit.store.pack import FOOTER_SIZE, decode_footer, decode_table
 
 _STRAY = re.compile(r"\.tmp$|\.part$|^[0-9a-f]{16}$")
 Files = dict[str, bytes]
@@ -77,9 +78,9 @@ class StoreFiles:
         ):
             self.problems.append(f"I1: pack {path.name} is not what its name says")
         found = {}
-        for digest, slot in rows.items():
-            part = data[slot.offset : slot.offset + slot.stored]
-            if len(part) == slot.size and digest_of(self.algorithm, part) == digest:
+        for digest, _, start, stored, size in rows:
+            part = data[start : start + stored]
+            if len(part) == size and digest_of(self.algorithm, part) == digest:
                 found[digest] = part
             else:
                 self.problems.append(f"I1: object {digest.hex()[:10]} in pack {path.name[:10]} is damaged")
@@ -101,14 +102,14 @@ class StoreFiles:
     def _index(self, path: Path, packs: Mapping[str, dict[bytes, bytes]], loose: dict[bytes, bytes]) -> None:
         data = path.read_bytes()
         try:
-            index = decode_index(data, path.name)
+            named = list(IndexFile(data, path.name))
         except MlgitError as error:
             self.problems.append(f"I1: {error}")
             return
         if blake3(data).hexdigest() != path.stem:
             self.problems.append(f"I1: index {path.name} is not what its name says")
-        held = [(digest, packs.get(pack, {})) for pack, rows in index.packs.items() for digest in rows]
-        for digest, holder in [*held, *((digest, loose) for digest in index.loose)]:
+        for digest, place in named:
+            holder = packs.get(place.pack, {}) if place.pack else loose
             if digest in holder:
                 self.objects[digest] = holder[digest]
             else:
@@ -125,6 +126,20 @@ def _below(oid: str, kind: str, objects: Mapping[bytes, bytes]) -> Iterable[str]
             yield oid
         elif kind == "tree":
             pending += [(entry.oid, entry.kind) for entry in trees.decode(data, oid).entries]
+
+
+def _lacking(repo: Repo, objects: Mapping[bytes, bytes]) -> list[str]:
+    """What the working tree tracks and is not among `objects`."""
+    try:
+        tracked = Repo(repo.root).tracked()
+    except MlgitError as error:
+        return [f"I2: a pointer is damaged: {error}"]
+    return [
+        f"I2: {path} names {oid}, which is not in the cache"
+        for path, one in tracked.items()
+        if one.content is not None
+        for oid in _below(one.content.oid, one.content.type, objects)
+    ]
 
 
 def violations(
@@ -151,10 +166,7 @@ def violations(
     for folder in remotes:
         found += StoreFiles(folder, algorithm).problems
     if complete:
-        for path, one in Repo(repo.root).tracked().items():
-            if one.content is not None:
-                lacking = list(_below(one.content.oid, one.content.type, cache.objects))
-                found += [f"I2: {path} names {oid}, which is not in the cache" for oid in lacking]
+        found += _lacking(repo, cache.objects)
     wanted = {digest_of(algorithm, data) for data in bytes_of_user}
     if wanted - cache.objects.keys():
         here = {digest_of(algorithm, data) for name, data in files_below(repo.root).items() if name[:5] != ".git/"}
@@ -164,7 +176,7 @@ def violations(
         found += [f"I5: {folder / name} was written" for name, _ in sorted(before.items() ^ after.items())]
     if tidy:
         scratch = [repo.root / ".mlgit" / "tmp", repo.config.cache_path(repo.root) / "tmp"]
-        strays = [path for folder in scratch for path in folder.glob("*") if _STRAY.search(path.name)]
+        strays = [path for folder in scratch for path in folder.rglob("*") if _STRAY.search(path.name)]
         strays += [path for path in repo.root.rglob(".*.tmp") if ".git" not in path.parts]
         found += [f"a temporary file is left: {path}" for path in strays]
     return found

@@ -9,13 +9,14 @@ from mlgit.model.oid import Oid
 from mlgit.model.tree import Content, Entry
 from mlgit.store.hashing import hash_bytes
 from mlgit.store.objects import LARGE, Store
+from mlgit.store.writer import Writer
 
 MakeStore = Callable[[str], Store]
 
 
 def put(store: Store, *texts: bytes) -> list[Oid]:
     """Save small objects in one batch."""
-    with store.writer() as writer:
+    with Writer(store) as writer:
         return [Oid.from_digest("blake3", writer.add(text)) for text in texts]
 
 
@@ -24,7 +25,7 @@ def put_large(store: Store, data: bytes) -> Oid:
     oid = hash_bytes("blake3", data)
     temp = store.temporary()
     temp.write_bytes(data)
-    with store.writer() as writer:
+    with Writer(store) as writer:
         writer.add_file(oid, temp, move=True)
     return oid
 

@@ -6,30 +6,21 @@ Index files never change, so a remote's are kept in a local folder for good.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from mlgit.errors import IntegrityError, MissingError
 from mlgit.fs import atomic
 from mlgit.model.oid import Oid
 from mlgit.store.backend import Backend
-from mlgit.store.pack import Index, Slot, decode_index, index_name
+from mlgit.store.indexfile import IndexFile, PackEntry, index_name
+from mlgit.store.pack import Place
 
 READ_LIMIT: Final = 16 << 20
 _READ_GAP: Final = 64 << 10
-_ATTEMPTS: Final = 3
-
-
-class Place(NamedTuple):
-    """Where an object is.
-
-    Attributes:
-        pack: id of the pack that holds it; None when it is a file of its own.
-    """
-
-    pack: str | None
-    slot: Slot
+_ATTEMPTS: Final = 10
+_GROWTH: Final = 2
 
 
 class Catalog:
@@ -42,35 +33,27 @@ class Catalog:
     def __init__(self, backend: Backend, kept: Path | None = None) -> None:
         self._backend = backend
         self._kept = kept
-        self._places: dict[bytes, Place] = {}
-        self._seen: set[str] = set()
+        self._files: dict[str, IndexFile] = {}
         self._fresh = False
 
     def refresh(self) -> None:
-        """Take in the index files that appeared, and drop everything if some are gone.
+        """Take in the index files that appeared, and leave those that are gone.
 
         Raises:
             IntegrityError: an index file is damaged, so that what the store holds is not known.
+            MissingError: other processes went on replacing index files faster than they can be read.
         """
-        for _ in range(_ATTEMPTS):
+        for attempt in range(1, _ATTEMPTS + 1):
             names = {stat.name for stat in self._backend.list("index/") if stat.name.endswith(".idx")}
-            if self._seen - names:
-                self._seen, self._places = set(), {}
-            if self._take_in(sorted(names - self._seen)):
+            try:
+                self._files = {name: self._files.get(name) or self._read(name) for name in sorted(names)}
                 break
+            except MissingError:  # merged into another since it was listed
+                if attempt == _ATTEMPTS:
+                    raise
         self._fresh = True
 
-    def _take_in(self, names: list[str]) -> bool:
-        """Read index files; false if one went since it was listed, so that another holds what it named."""
-        for name in names:
-            try:
-                self.include(self._read(name))
-            except MissingError:
-                return False
-            self._seen.add(name)
-        return True
-
-    def _read(self, name: str) -> Index:
+    def _read(self, name: str) -> IndexFile:
         if self._kept is None:
             return self._checked(name, self._backend.read(name))
         copy = self._kept / name
@@ -84,11 +67,11 @@ class Catalog:
         atomic.write_bytes(copy, data)
         return index
 
-    def _checked(self, name: str, data: bytes) -> Index:
+    def _checked(self, name: str, data: bytes) -> IndexFile:
         where = f"{self._backend.url}/{name}"
         if index_name(data) != name:
             raise IntegrityError(f"{where}: the index is damaged, or another's", hint="run `mlgit fsck --repair`")
-        return decode_index(data, where)
+        return IndexFile(data, where)
 
     def damaged(self) -> list[str]:
         """Names of index files that cannot be read."""
@@ -100,42 +83,96 @@ class Catalog:
                 found.append(stat.name)
         return sorted(found)
 
-    def include(self, index: Index) -> None:
-        """Know the objects of `index` from now on."""
-        for pack, rows in index.packs.items():
-            for digest, slot in rows.items():
-                self._places[digest] = Place(pack, slot)
-        for digest, slot in index.loose.items():
-            self._places[digest] = Place(None, slot)
+    def include(self, name: str, data: bytes) -> None:
+        """Know the index file `name`, just written, from now on."""
+        self._files[name] = IndexFile(data, f"{self._backend.url}/{name}")
 
-    def forget(self, digests: Iterable[bytes]) -> None:
-        """Act as if these objects were gone, after damage was found."""
-        for digest in digests:
-            self._places.pop(digest, None)
+    def leave(self, names: Iterable[str]) -> None:
+        """Know these index files, just deleted, no longer."""
+        for name in names:
+            self._files.pop(name, None)
 
     @property
-    def places(self) -> dict[bytes, Place]:
-        """Every object: digest → place. Not to be changed."""
+    def files(self) -> dict[str, IndexFile]:
+        """The index files by name. Not to be changed."""
         if not self._fresh:
             self.refresh()
-        return self._places
+        return self._files
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether an index read so far names the object."""
+        return self.place(digest) is not None
+
+    def lacking(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Those of `digests` that no index read so far names."""
+        found = set(digests)
+        for index in self.files.values():
+            found = index.lacking(found)
+        return found
+
+    def place(self, digest: bytes) -> Place | None:
+        """Where an object is, by the indexes read so far."""
+        for index in self.files.values():
+            row = index.row(digest)
+            if row >= 0:
+                return index.place(row)
+        return None
+
+    def places(self, digests: set[bytes]) -> dict[bytes, Place]:
+        """Where those of `digests` are that an index read so far names."""
+        found: dict[bytes, Place] = {}
+        for index in self.files.values():
+            found = index.places(digests) | found
+        return found
 
     def find(self, digest: bytes) -> Place | None:
         """Where an object is, looking once more for what other processes added since."""
-        place = self.places.get(digest)
+        place = self.place(digest)
         if place is None:
             self.refresh()
-            place = self._places.get(digest)
+            place = self.place(digest)
         return place
 
-    @property
-    def indexes(self) -> set[str]:
-        """Names of the index files taken in."""
-        return set(self._seen) if self._fresh else set()
+    def __iter__(self) -> Iterator[tuple[bytes, Place]]:
+        """Every object once, with its place."""
+        earlier: list[IndexFile] = []
+        for index in self.files.values():
+            for digest, place in index:
+                if not any(one.row(digest) >= 0 for one in earlier):
+                    yield digest, place
+            earlier.append(index)
+
+    def packs(self) -> dict[str, PackEntry]:
+        """Every pack that an index speaks of, by its id."""
+        return {pack.id: pack for index in self.files.values() for pack in index.packs}
+
+    def small(self, rows: int) -> list[str]:
+        """Names of the index files that a new one of `rows` rows should replace, so that there are never many.
+
+        Each is at most twice as large as the new one with those before it: their number stays logarithmic, and a row
+        is written a logarithmic number of times (after the log-structured merge-tree, O'Neil et al., 1996).
+        """
+        found = []
+        for name, index in sorted(self.files.items(), key=lambda one: one[1].rows):
+            if index.rows > _GROWTH * rows:
+                break
+            rows += index.rows
+            found.append(name)
+        return found
+
+    def naming(self, files: Set[str | bytes]) -> list[str]:
+        """Names of the index files that name something in `files`: packs by id, single files by digest."""
+        packs = {one for one in files if isinstance(one, str)}
+        digests = [one for one in files if isinstance(one, bytes)]
+        return [
+            name
+            for name, index in self.files.items()
+            if not packs.isdisjoint(pack.id for pack in index.packs) or any(index.row(one) >= 0 for one in digests)
+        ]
 
 
 def _position(one: tuple[Oid, Place]) -> tuple[str, int]:
-    return one[1].pack or "", one[1].slot.offset
+    return one[1].pack or "", one[1].offset
 
 
 def runs(places: list[tuple[Oid, Place]]) -> Iterator[list[tuple[Oid, Place]]]:
@@ -143,14 +180,13 @@ def runs(places: list[tuple[Oid, Place]]) -> Iterator[list[tuple[Oid, Place]]]:
     run: list[tuple[Oid, Place]] = []
     start = end = 0
     for oid, place in sorted(places, key=_position):
-        slot = place.slot
-        near = slot.offset <= end + _READ_GAP and slot.offset + slot.stored - start <= READ_LIMIT
+        near = place.offset <= end + _READ_GAP and place.offset + place.stored - start <= READ_LIMIT
         if run and (place.pack is None or place.pack != run[0][1].pack or not near):
             yield run
             run = []
         if not run:
-            start = slot.offset
-        end = slot.offset + slot.stored
+            start = place.offset
+        end = place.offset + place.stored
         run.append((oid, place))
     if run:
         yield run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,8 +11,10 @@ from mlgit.fs import atomic
 from mlgit.model.oid import Oid
 from mlgit.store.backend import Progress, Stat
 from mlgit.store.hashing import CHUNK, hash_file, new_hasher
+from mlgit.store.indexfile import PackEntry
 from mlgit.store.objects import Store, object_name, pack_name
-from mlgit.store.pack import FOOTER_SIZE, RAW, Index, Slot, decode_footer, decode_table
+from mlgit.store.pack import FOOTER_SIZE, RAW, Place, decode_footer, decode_table, pack_id
+from mlgit.store.writer import Writer, rewrite
 
 GONE: Final = "its file is gone"
 
@@ -46,12 +49,12 @@ def check(store: Store, *, full: bool, progress: Progress | None = None) -> Find
     found = Findings()
     sizes = {stat.name: stat.size for prefix in ("packs/", "objects/") for stat in store.backend.list(prefix)}
     packed: dict[str, list[Oid]] = {}
-    for digest, place in store.catalog.places.items():
+    for digest, place in store.catalog:
         oid = Oid.from_digest(store.algorithm, digest)
         found.checked += 1
-        found.size += place.slot.size
+        found.size += place.size
         name = pack_name(place.pack) if place.pack else object_name(oid)
-        problem = _quick(sizes.get(name), place.slot.offset + place.slot.stored, exact=place.pack is None)
+        problem = _quick(sizes.get(name), place.offset + place.stored, exact=place.pack is None)
         if problem:
             _note(found, oid, name, problem)
         elif place.pack:
@@ -83,11 +86,11 @@ def _check_file(store: Store, oid: Oid, name: str, found: Findings, progress: Pr
         with atomic.disk_errors(local):
             good = hash_file(store.algorithm, local) == oid
     else:
-        good = _remote_digest(store, name, store.locate(oid).slot.size) == oid.digest
+        good = _remote_digest(store, name, store.locate(oid).size) == oid.digest
     if not good:
         _note(found, oid, name, "its bytes do not match its id")
     if progress is not None:
-        progress(store.locate(oid).slot.size)
+        progress(store.locate(oid).size)
 
 
 def _remote_digest(store: Store, name: str, size: int) -> bytes:
@@ -125,32 +128,32 @@ def adopt(store: Store) -> list[str]:
     """
     moved = _move_aside(store, store.catalog.damaged())
     store.catalog.refresh()
-    known = store.catalog.places
-    found = Index({}, {})
-    for stat in store.backend.list("packs/"):
-        rows = {digest: slot for digest, slot in _table(store, stat).items() if digest not in known}
-        if rows:
-            found.packs[stat.name.removeprefix("packs/").removesuffix(".pack")] = rows
-    for stat in store.backend.list(f"objects/{store.algorithm}/"):
-        digest = bytes.fromhex(stat.name[-65:].replace("/", ""))
-        if digest not in known:
-            found.loose[digest] = Slot(RAW, 0, stat.size, stat.size)
-    if found.packs or found.loose:
-        with store.writer() as writer:
-            writer.include(found)
+    known = store.catalog.knows
+    with Writer(store) as writer:
+        for stat in store.backend.list("packs/"):
+            for digest, place, pack in _packed(store, stat):
+                if not known(digest):
+                    writer.include(digest, place, pack)
+        for stat in store.backend.list(f"objects/{store.algorithm}/"):
+            digest = bytes.fromhex(stat.name[-65:].replace("/", ""))
+            if not known(digest):
+                writer.include(digest, Place(None, RAW, 0, stat.size, stat.size), None)
     return moved
 
 
-def _table(store: Store, stat: Stat) -> dict[bytes, Slot]:
+def _packed(store: Store, stat: Stat) -> Iterator[tuple[bytes, Place, PackEntry]]:
     """What a pack's own table lists; nothing if it is damaged."""
     try:
         end = store.backend.read(stat.name, max(stat.size - FOOTER_SIZE, 0))
         offset, length, checksum = decode_footer(end, stat.name)
-        if offset + length + FOOTER_SIZE != stat.size:
-            return {}
-        return decode_table(store.backend.read(stat.name, offset, length), checksum, stat.name)
+        table = store.backend.read(stat.name, offset, length)
+        rows = decode_table(table, checksum, stat.name)
     except IntegrityError:
-        return {}
+        return
+    pack = PackEntry(pack_id(table), len(rows), stat.size)
+    if offset + length + FOOTER_SIZE == stat.size and pack_name(pack.id) == stat.name:
+        for digest, *slot in rows:
+            yield digest, Place(pack.id, *slot), pack
 
 
 def set_aside(store: Store, found: Findings) -> list[str]:
@@ -161,8 +164,9 @@ def set_aside(store: Store, found: Findings) -> list[str]:
     """
     if store.backend.local is None or not found.files:
         return []
-    store.retain(store.catalog.places.keys() - {oid.digest for oid in found.damaged}, repack=found.files)
-    named = {pack_name(place.pack) for place in store.catalog.places.values() if place.pack}
+    damaged = {oid.digest for oid in found.damaged}
+    rewrite(store, {digest for digest, _ in store.catalog if digest not in damaged}, repack=found.files)
+    named = set(map(pack_name, store.catalog.packs()))
     return _move_aside(store, sorted(found.files - named))
 
 

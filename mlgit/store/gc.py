@@ -13,10 +13,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mlgit.model.oid import Oid
-from mlgit.store.catalog import Place
+from mlgit.store.backend import Stat
 from mlgit.store.objects import Store, object_name, pack_name
+from mlgit.store.pack import Place
+from mlgit.store.writer import rewrite
 
 GRACE_SECONDS: Final = 2 * 3600.0
+SMALL: Final = 4 << 20
+_MANY: Final = 16
 
 
 @dataclass(slots=True)
@@ -26,16 +30,32 @@ class Sweep:
     Attributes:
         dead: objects that go: id → bytes.
         young: unreachable objects that stay because they are younger than the grace period.
+        left: unreachable objects that stay because their packs are mostly alive.
+        left_size: bytes of those.
         delete: files of the backend that go.
-        rewrite: packs that lose some objects.
+        rewrite: packs that are written anew, without their dead objects or merged with other small ones.
         freed: bytes that the medium gets back.
     """
 
     dead: dict[Oid, int] = field(default_factory=dict)
     young: int = 0
+    left: int = 0
+    left_size: int = 0
     delete: set[str] = field(default_factory=set)
     rewrite: set[str] = field(default_factory=set)
     freed: int = 0
+
+
+@dataclass(slots=True)
+class _Holder:
+    """A pack or single file: bytes of what is reachable in it, and the objects that are not."""
+
+    alive: int = 0
+    dead: list[tuple[bytes, int]] = field(default_factory=list)
+
+    @property
+    def dead_size(self) -> int:
+        return sum(size for _, size in self.dead)
 
 
 def plan(store: Store, kept: Iterable[Oid], *, grace: float = GRACE_SECONDS, now: float | None = None) -> Sweep:
@@ -49,42 +69,48 @@ def plan(store: Store, kept: Iterable[Oid], *, grace: float = GRACE_SECONDS, now
     alive = {oid.digest for oid in kept}
     limit = (time.time() if now is None else now) - grace
     files = {stat.name: stat for prefix in ("packs/", "objects/") for stat in store.backend.list(prefix)}
-    sweep = Sweep()
-    packs: dict[str, list[tuple[bytes, int]]] = {}
-    for digest, place in store.catalog.places.items():
-        name = _holder(store, digest, place)
-        stat = files.get(name)
-        packs.setdefault(name, [])
+    holders: dict[str, _Holder] = {}
+    for digest, place in store.catalog:
+        holder = holders.setdefault(_name(store, digest, place), _Holder())
         if digest in alive:
-            continue
-        if stat is not None and stat.modified > limit:
-            sweep.young += 1
-            continue
-        packs[name].append((digest, place.slot.size))
-        sweep.dead[Oid.from_digest(store.algorithm, digest)] = place.slot.size
-    _choose(store, packs, sweep)
-    orphans = [stat for name, stat in files.items() if name not in packs and stat.modified <= limit]
+            holder.alive += place.size
+        else:
+            holder.dead.append((digest, place.size))
+    sweep = Sweep()
+    for name, holder in holders.items():
+        _judge(store, name, files.get(name), holder, limit, sweep)
+    small = [name for name in holders if name in files and _is_small(files[name], limit)]
+    if len(small) > _MANY:
+        sweep.rewrite.update(set(small) - sweep.delete)
+    orphans = [stat for name, stat in files.items() if name not in holders and stat.modified <= limit]
     sweep.delete |= {stat.name for stat in orphans}
     sweep.freed = sum(sweep.dead.values()) + sum(stat.size for stat in orphans)
     return sweep
 
 
-def _holder(store: Store, digest: bytes, place: Place) -> str:
+def _is_small(stat: Stat, limit: float) -> bool:
+    return stat.name.startswith("packs/") and stat.size < SMALL and stat.modified <= limit
+
+
+def _judge(store: Store, name: str, stat: Stat | None, holder: _Holder, limit: float, sweep: Sweep) -> None:
+    """Decide about one file: it goes, is written anew, or stays as it is with what is dead in it."""
+    if not holder.dead:
+        return
+    if stat is not None and stat.modified > limit:
+        sweep.young += len(holder.dead)
+        return
+    mostly = holder.dead_size >= holder.alive or stat is None or stat.size < SMALL
+    if holder.alive and not mostly:
+        sweep.left += len(holder.dead)
+        sweep.left_size += holder.dead_size
+        return
+    sweep.dead |= {Oid.from_digest(store.algorithm, digest): size for digest, size in holder.dead}
+    (sweep.rewrite if holder.alive else sweep.delete).add(name)
+
+
+def _name(store: Store, digest: bytes, place: Place) -> str:
     """Name of the file that holds an object."""
     return pack_name(place.pack) if place.pack else object_name(Oid.from_digest(store.algorithm, digest))
-
-
-def _choose(store: Store, packs: dict[str, list[tuple[bytes, int]]], sweep: Sweep) -> None:
-    """Files whose objects are all dead go; packs with some dead objects are written anew."""
-    rows: dict[str, int] = {}
-    for digest, place in store.catalog.places.items():
-        name = _holder(store, digest, place)
-        rows[name] = rows.get(name, 0) + 1
-    for name, dead in packs.items():
-        if dead and len(dead) == rows[name]:
-            sweep.delete.add(name)
-        elif dead:
-            sweep.rewrite.add(name)
 
 
 def apply(store: Store, sweep: Sweep) -> None:
@@ -97,7 +123,7 @@ def apply(store: Store, sweep: Sweep) -> None:
     if not sweep.delete and not sweep.rewrite:
         return
     dead = {oid.digest for oid in sweep.dead}
-    store.retain(store.catalog.places.keys() - dead, repack=sweep.rewrite)
+    rewrite(store, {digest for digest, _ in store.catalog if digest not in dead}, repack=sweep.rewrite)
     # A pack that an earlier, killed collection left as an orphan has just been written again, under the same name.
-    named = {_holder(store, digest, place) for digest, place in store.catalog.places.items()}
+    named = {_name(store, digest, place) for digest, place in store.catalog}
     store.backend.delete(sorted((sweep.delete | sweep.rewrite) - named))

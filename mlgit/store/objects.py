@@ -1,17 +1,14 @@
 """The store: content-addressed objects over a backend, verified whenever they are read.
 
 Objects below `LARGE` stand together in packs, larger ones are files of their own so that they can be linked into a
-working tree. Writers never share a file: each batch makes new packs and, last of all, one new index, which is the
-commit point. Nothing here knows paths, pointers or Git.
+working tree. Nothing here writes objects (that is `writer`), and nothing knows paths, pointers or Git.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from mlgit.errors import IntegrityError, InvalidError, MissingError
@@ -20,15 +17,13 @@ from mlgit.model import tree as trees
 from mlgit.model.fields import Fields
 from mlgit.model.oid import Oid
 from mlgit.model.text import dump_yaml, load_yaml
-from mlgit.store.backend import Backend, Progress
-from mlgit.store.catalog import Catalog, Place, runs
+from mlgit.store.backend import Backend
+from mlgit.store.catalog import Catalog, runs
 from mlgit.store.hashing import digest_function, hash_file
-from mlgit.store.openpack import OpenPack
-from mlgit.store.pack import RAW, Index, Slot, encode_index, index_name
+from mlgit.store.pack import RAW, Place
 
 FORMAT: Final = 1
 LARGE: Final = 1 << 20
-PACK_LIMIT: Final = 64 << 20
 PACKED_LIMIT: Final = 256 << 20
 
 
@@ -87,12 +82,12 @@ class Store:
 
     def missing(self, oids: Iterable[Oid]) -> set[Oid]:
         """Those of `oids` that are not in the store."""
-        places = self.catalog.places
-        lacking = {oid for oid in oids if oid.digest not in places}
+        wanted = {oid.digest: oid for oid in oids}
+        lacking = self.catalog.lacking(wanted)
         if lacking:
             self.catalog.refresh()
-            lacking = {oid for oid in lacking if oid.digest not in self.catalog.places}
-        return lacking
+            lacking = self.catalog.lacking(lacking)
+        return {wanted[digest] for digest in lacking}
 
     def locate(self, oid: Oid) -> Place:
         """Where the object is.
@@ -106,9 +101,21 @@ class Store:
         place = self.catalog.find(oid.digest)
         if place is None:
             raise MissingError(f"object {oid} is not in {self.backend.url}", hint="get it with `mlgit pull`")
-        if place.pack is not None and place.slot.stored > PACKED_LIMIT:
+        if place.pack is not None and place.stored > PACKED_LIMIT:
             raise self.damaged(oid, place)
         return place
+
+    def locate_all(self, oids: Iterable[Oid]) -> list[tuple[Oid, Place]]:
+        """Where many objects are; raises as `locate`."""
+        wanted = [(oid, oid.digest) for oid in oids]
+        places = self.catalog.places({digest for _, digest in wanted})
+        tag, found = f"{self.algorithm}:", []
+        for oid, digest in wanted:
+            place = places.get(digest)
+            if place is None or place.stored > PACKED_LIMIT or not oid.startswith(tag):
+                place = self.locate(oid)
+            found.append((oid, place))
+        return found
 
     def linkable(self, oid: Oid) -> Path | None:
         """The local file that is exactly this object, unverified; None if it stands in a pack or not on this disk."""
@@ -135,7 +142,7 @@ class Store:
     def _bytes(self, oid: Oid, place: Place) -> bytes:
         if place.pack is None:
             return self.backend.read(object_name(oid))
-        return self.backend.read(pack_name(place.pack), place.slot.offset, place.slot.stored)
+        return self.backend.read(pack_name(place.pack), place.offset, place.stored)
 
     def read_many(self, oids: Iterable[Oid]) -> Iterator[tuple[Oid, bytes | memoryview]]:
         """Small objects in the order they are stored, neighbours read together.
@@ -143,13 +150,12 @@ class Store:
         Raises:
             MissingError, IntegrityError: as `read`.
         """
-        places = [(oid, self.locate(oid)) for oid in oids]
-        for run in runs(places):
-            pack, start = run[0][1].pack, run[0][1].slot.offset
+        for run in runs(self.locate_all(oids)):
+            pack, start = run[0][1].pack, run[0][1].offset
             if pack is None:
                 yield run[0][0], self.read(run[0][0])
                 continue
-            end = max(place.slot.offset + place.slot.stored for _, place in run)
+            end = max(place.offset + place.stored for _, place in run)
             try:
                 data = memoryview(self.backend.read(pack_name(pack), start, end - start))
             except MissingError:  # as in `read`
@@ -157,12 +163,13 @@ class Store:
                     yield oid, self.read(oid)
                 continue
             for oid, place in run:
-                part = data[place.slot.offset - start : place.slot.offset - start + place.slot.stored]
+                at = place.offset - start
+                part = data[at : at + place.stored]
                 self._verify(oid, part, place)
                 yield oid, part
 
     def _verify(self, oid: Oid, data: bytes | memoryview, place: Place) -> None:
-        if self.digest(data) != oid.digest or place.slot.codec != RAW:
+        if self.digest(data) != oid.digest or place.codec != RAW:
             raise self.damaged(oid, place)
 
     def damaged(self, oid: Oid, place: Place) -> IntegrityError:
@@ -212,163 +219,14 @@ class Store:
             MissingError: it is not in the store.
             InvalidError: it is larger than any tree.
         """
-        if self.locate(oid).slot.size > PACKED_LIMIT:
+        if self.locate(oid).size > PACKED_LIMIT:
             raise InvalidError(f"object {oid} is no folder's tree", hint="check the pointer that names it")
-
-    def writer(self, progress: Progress | None = None) -> Writer:
-        """A batch of new objects; use it with `with`, nothing is in the store before the block ends well."""
-        return Writer(self, progress)
-
-    def retain(self, kept: Set[bytes], *, repack: Set[str]) -> None:
-        """Make the store name exactly the objects `kept`, in one new index that stands before the old ones go.
-
-        Args:
-            repack: packs, by their names in the backend, whose kept objects move to new packs; the files stay.
-
-        Raises:
-            IntegrityError: an object that must move is damaged; the store is as it was then.
-        """
-        self.catalog.refresh()
-        places, old = dict(self.catalog.places), self.catalog.indexes
-        staying, moving = Index({}, {}), []
-        for digest in kept:
-            place = places[digest]
-            if place.pack is None:
-                staying.loose[digest] = place.slot
-            elif pack_name(place.pack) in repack:
-                moving.append(Oid.from_digest(self.algorithm, digest))
-            else:
-                staying.packs.setdefault(place.pack, {})[digest] = place.slot
-        with Writer(self, anew=True) as writer:
-            for oid, data in self.read_many(moving):
-                writer.add(data, oid.digest)
-            writer.include(staying)
-        self.backend.delete(sorted(old - {writer.index_name}))
-        self.catalog.refresh()
 
     def temporary(self) -> Path:
         """A new name in the scratch folder."""
         with atomic.disk_errors(self.scratch):
             self.scratch.mkdir(parents=True, exist_ok=True)
         return self.scratch / f"{os.urandom(8).hex()}.tmp"
-
-
-class Writer:
-    """New objects on their way into a store; `commit` (or the end of a `with` block) makes them part of it at once.
-
-    Args:
-        anew: write objects even if the store has them already.
-    """
-
-    def __init__(self, store: Store, progress: Progress | None = None, *, anew: bool = False) -> None:
-        self._store = store
-        self._progress = progress
-        self._anew = anew
-        self._pack: OpenPack | None = None
-        self._index = Index({}, {})
-        self._new: set[bytes] = set()
-        self._checked: dict[str, bool] = {}
-        self.index_name = ""
-        store.check_format(create=True)
-
-    def has(self, digest: bytes) -> bool:
-        """Whether the object need not be written again: it is in this batch, or (unless `anew`) in the store.
-
-        In a local store an index is not believed about files that are gone.
-        """
-        if digest in self._new:
-            return True
-        place = None if self._anew else self._store.catalog.places.get(digest)
-        return place is not None and (self._store.backend.local is None or self._stands(digest, place))
-
-    def _stands(self, digest: bytes, place: Place) -> bool:
-        name = pack_name(place.pack) if place.pack else object_name(Oid.from_digest(self._store.algorithm, digest))
-        if name not in self._checked:
-            self._checked[name] = self._store.backend.exists(name)
-        return self._checked[name]
-
-    def include(self, index: Index) -> None:
-        """Name what `index` lists, already in place, in the index of this batch."""
-        for pack, rows in index.packs.items():
-            self._index.packs.setdefault(pack, {}).update(rows)
-        self._index.loose.update(index.loose)
-
-    def add(self, data: bytes | memoryview, digest: bytes | None = None) -> bytes:
-        """Add a small object; returns its digest.
-
-        Args:
-            digest: its hash, when the caller has just computed it.
-
-        Raises:
-            DiskError: the disk refused.
-        """
-        digest = digest or self._store.digest(data)
-        if not self.has(digest):
-            if self._pack is None:
-                with atomic.disk_errors(self._store.scratch):
-                    self._pack = OpenPack(self._store.temporary())
-            self._pack.append(digest, data)
-            self._new.add(digest)
-            if self._pack.end >= PACK_LIMIT:
-                self._close_pack()
-        if self._progress is not None:
-            self._progress(len(data))
-        return digest
-
-    def add_file(self, oid: Oid, source: Path, *, move: bool) -> None:
-        """Add the large object whose bytes, already verified, are the file `source`."""
-        size = os.stat(source).st_size
-        if not self.has(oid.digest):
-            self._store.backend.put(object_name(oid), source, self._progress, move=move)
-            self._index.loose[oid.digest] = Slot(RAW, 0, size, size)
-            self._new.add(oid.digest)
-        elif move:
-            os.unlink(source)
-
-    def _close_pack(self) -> None:
-        pack, self._pack = self._pack, None
-        if pack is None:
-            return
-        try:
-            with atomic.disk_errors(pack.path):
-                name = pack.finish()
-            self._store.backend.put(pack_name(name), pack.path, move=True)
-        except BaseException:
-            self._discard(pack)
-            raise
-        self._index.packs[name] = dict(pack.rows)
-
-    def commit(self) -> None:
-        """Publish the batch: packs and files first, the index that names them last."""
-        self._close_pack()
-        if self._index.packs or self._index.loose:
-            data = encode_index(self._index)
-            self.index_name = index_name(data)
-            self._store.backend.put_bytes(self.index_name, data)
-            self._store.catalog.include(self._index)
-            self._index, self._new = Index({}, {}), set()
-
-    def abandon(self) -> None:
-        """Drop what was not committed; files already uploaded stay as orphans for a later write to adopt."""
-        pack, self._pack = self._pack, None
-        if pack is not None:
-            self._discard(pack)
-
-    def _discard(self, pack: OpenPack) -> None:
-        pack.close()
-        with contextlib.suppress(OSError):
-            os.unlink(pack.path)
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.abandon()
 
 
 def require_algorithm(oid: Oid, algorithm: str, where: str) -> None:

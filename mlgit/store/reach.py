@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mlgit.errors import MissingError
@@ -37,17 +37,14 @@ class Reach:
         return [oid for oid, size in self.sizes.items() if size >= LARGE]
 
 
-def reach(
-    contents: Iterable[Content], store: Store, *, fetch: Callable[[list[Oid]], None] | None = None, strict: bool = True
-) -> Reach:
-    """Every object below `contents`, reading trees from `store`.
+def reach(contents: Iterable[Content], *stores: Store, strict: bool = True) -> Reach:
+    """Every object below `contents`, each tree read from the first of `stores` that has it.
 
     Args:
-        fetch: called with each level's trees before they are read, to bring them into `store`.
         strict: raise when a tree is missing; otherwise note it in `absent`.
 
     Raises:
-        MissingError: a tree is not in `store` (only if `strict`).
+        MissingError: a tree is in none of `stores` (only if `strict`).
     """
     found = Reach()
     level: list[Oid] = []
@@ -58,22 +55,25 @@ def reach(
             found.trees[content.oid] = None
             level.append(content.oid)
     while level:
-        if fetch is not None:
-            fetch(level)
-        level = _descend(level, store, found, strict)
+        below: list[Oid] = []
+        lacking = set(level)
+        for store in stores:
+            left = store.missing(lacking) if lacking else lacking
+            below += _descend([oid for oid in level if oid in lacking and oid not in left], store, found)
+            lacking = left
+        if lacking and strict:
+            places = ", ".join(store.backend.url for store in stores)
+            raise MissingError(f"tree {min(lacking)} is not in {places}", hint="get it with `mlgit pull`")
+        found.absent |= lacking
+        level = below
     return found
 
 
-def _descend(level: list[Oid], store: Store, found: Reach, strict: bool) -> list[Oid]:
-    lacking = store.missing(level)
-    if lacking and strict:
-        raise MissingError(f"tree {min(lacking)} is not in {store.backend.url}", hint="get it with `mlgit pull`")
-    found.absent |= lacking
+def _descend(level: list[Oid], store: Store, found: Reach) -> list[Oid]:
     below: list[Oid] = []
-    here = [oid for oid in level if oid not in lacking]
-    for oid in here:
+    for oid in level:
         store.check_tree(oid)
-    for _, data in store.read_many(here):
+    for _, data in store.read_many(level):
         for kind, oid, size in trees.children(bytes(data)):
             if kind != "tree":
                 found.sizes[oid] = size

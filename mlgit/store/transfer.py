@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
-from mlgit.errors import LockedError, MissingError
+from mlgit.errors import IntegrityError, LockedError, MissingError
 from mlgit.fs import atomic
 from mlgit.fs.lock import locked
 from mlgit.model.oid import Oid
@@ -18,8 +19,13 @@ from mlgit.model.report import count
 from mlgit.model.tree import Content
 from mlgit.store.backend import Progress
 from mlgit.store.hashing import hash_file
-from mlgit.store.objects import Store, Writer, object_name
+from mlgit.store.indexfile import PackEntry
+from mlgit.store.objects import LARGE, Store, object_name, pack_name
+from mlgit.store.pack import RAW, split_pack
 from mlgit.store.reach import reach
+from mlgit.store.writer import PACK_LIMIT, Writer
+
+_WHOLE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,52 +66,66 @@ def push(contents: Iterable[Content], source: Store, target: Store, progress: Pr
 
 
 def pull(contents: Iterable[Content], source: Store, target: Store, progress: Progress | None = None) -> Transferred:
-    """Copy everything below `contents` that `target` lacks from `source`, trees level by level.
+    """Copy everything below `contents` that `target` lacks from `source`, in one batch.
 
     Raises:
-        MissingError: an object is in neither store.
+        MissingError: an object is in neither store; nothing is copied then.
         IntegrityError: `source` gave bytes that do not match their id; they do not reach `target`.
         RemoteError, AuthError, DiskError: as the backends.
     """
-    moved = size = 0
-
-    def fetch(level: list[Oid]) -> None:
-        nonlocal moved, size
-        wanted = target.missing(level)
-        _require(wanted, source, target)
-        size += copy(wanted, source, target, progress)
-        moved += len(wanted)
-
-    found = reach(contents, target, fetch=fetch)
-    wanted = target.missing(found.sizes)
-    _require(wanted, source, target)
-    size += copy(wanted, source, target, progress)
-    moved += len(wanted)
-    return Transferred(moved, size, len(found.oids) - moved)
-
-
-def _require(wanted: set[Oid], source: Store, target: Store) -> None:
-    lacking = source.missing(wanted) if wanted else set()
+    found = reach(contents, target, source, strict=False)
+    wanted = target.missing(found.oids)
+    lacking = source.missing(wanted) if wanted else wanted
     if lacking:
         raise MissingError(
             f"in neither {source.backend.url} nor the cache: {count(len(lacking), 'object')}, such as {min(lacking)}",
             hint="somebody still has to `mlgit push` them, or they are in another remote (-r)",
         )
+    size = copy(wanted, source, target, progress)
+    return Transferred(len(wanted), size, len(found.oids) - len(wanted))
 
 
 def copy(wanted: set[Oid], source: Store, target: Store, progress: Progress | None = None) -> int:
-    """Copy exactly the objects `wanted`, verified, in one batch; returns their bytes."""
+    """Copy exactly the objects `wanted`, verified, in one batch; returns their bytes.
+
+    A pack of which everything is wanted is copied as it is; from others the objects move into new packs.
+    """
     if not wanted:
         return 0
-    places = source.catalog.places
-    large = [oid for oid in wanted if places[oid.digest].pack is None]
-    small = wanted.difference(large)
-    with target.writer(progress) as writer:
+    places = source.locate_all(wanted)
+    large: list[Oid] = []
+    packed: dict[str, list[Oid]] = {}
+    for oid, place in places:
+        (large if place.pack is None else packed.setdefault(place.pack, [])).append(oid)
+    packs, single = source.catalog.packs(), []
+    with Writer(target, progress) as writer:
         for oid in sorted(large):
             _copy_file(oid, source, writer, target)
-        for oid, data in source.read_many(small):
+        for pack, oids in sorted(packed.items()):
+            if not _copy_pack(packs[pack], oids, source, writer):
+                single += oids
+        for oid, data in source.read_many(single):
             writer.add(data, oid.digest)
-    return sum(places[oid.digest].slot.size for oid in wanted)
+    return sum(place.size for _, place in places)
+
+
+def _copy_pack(pack: PackEntry, wanted: list[Oid], source: Store, writer: Writer) -> bool:
+    """Copy a whole pack, if it is worth a file and holds what is wanted, nothing else, and all of it undamaged."""
+    if len(wanted) != pack.rows or not _WHOLE <= pack.size <= PACK_LIMIT + 2 * LARGE:
+        return False
+    try:
+        data = source.backend.read(pack_name(pack.id))
+        table, rows = split_pack(data, pack.id)
+    except (MissingError, IntegrityError):  # moved to another pack, or damaged: reading one by one says which
+        return False
+    view, digest_of = memoryview(data), source.digest
+    if {row[0] for row in rows} != {oid.digest for oid in wanted}:
+        return False
+    for digest, codec, at, stored, size in rows:
+        if codec != RAW or stored != size or digest_of(view[at : at + size]) != digest:
+            return False
+    writer.add_pack(pack, data, table)
+    return True
 
 
 def _copy_file(oid: Oid, source: Store, writer: Writer, target: Store) -> None:

@@ -14,6 +14,7 @@ from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
 from mlgit.model.tree import Content, Entry, Tree
 from mlgit.store.backend import Progress
+from mlgit.store.writer import Writer
 from mlgit.work.difference import compare, entry_of
 from mlgit.work.workspace import Workspace
 
@@ -42,7 +43,7 @@ def graft(
     if kind == "file" and os.lstat(workspace.root / part).st_mode & 0o100:
         kind = "exec"
     new = Entry(part.name, kind, saved.oid, saved.size, 1 if saved.files is None else saved.files)
-    with workspace.store.writer() as writer:
+    with Writer(workspace.store) as writer:
         for depth, (name, entries) in reversed(list(enumerate(levels))):
             entries[name] = new
             trees.check_collisions(list(entries), str(path))

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
@@ -25,6 +26,7 @@ from mlgit.store.backend import Progress
 from mlgit.store.local import LocalBackend
 from mlgit.store.objects import LARGE, Store, require_algorithm
 from mlgit.store.reach import reach
+from mlgit.store.writer import Writer
 from mlgit.work import gitignore, sharing
 from mlgit.work.checkout import CheckoutPlan, FolderStep, Placer, plan, refuse_loss
 from mlgit.work.control import CONTROL
@@ -53,7 +55,9 @@ class Workspace:
     @functools.cached_property
     def store(self) -> Store:
         """The cache."""
-        return Store(LocalBackend(self.cache), self.config.hash, scratch=self.cache / "tmp")
+        shared = self.config.shared
+        scratch = self.cache / "tmp" / (_user() if shared else "")
+        return Store(LocalBackend(self.cache, shared=shared), self.config.hash, scratch=scratch)
 
     @functools.cached_property
     def index(self) -> StatIndex:
@@ -87,9 +91,12 @@ class Workspace:
     @contextlib.contextmanager
     def using_cache(self, purpose: str, *, alone: bool = False) -> Iterator[None]:
         """Keep `gc` away from the cache, or with `alone` everybody; the working tree stays free for others."""
-        with locked(self.cache / "lock", purpose, shared=not alone):
+        group = self.config.shared
+        if group:
+            sharing.prepare(self.cache, self.store.scratch)
+        with locked(self.cache / "lock", purpose, shared=not alone, mode=atomic.SHARED_FILE if group else None):
             if self.cache.parent != self.control:
-                sharing.register(self.cache, self.root)
+                sharing.register(self.cache, self.root, shared=group)
             yield
 
     # -- naming and saving -------------------------------------------------------------------------------------------
@@ -133,7 +140,7 @@ class Workspace:
             UnsafeError, InvalidError, DiskError: as `Identifier.content`; nothing was saved then.
         """
         saved = {}
-        with self._learning(), self.store.writer() as writer:
+        with self._learning(), Writer(self.store) as writer:
             reader = Identifier(
                 self.root, self.store, self.index, self.ignore, sink=writer, follow=follow, progress=progress
             )
@@ -184,14 +191,13 @@ class Workspace:
             want = self.find_entry(path, want, below)
         present = self.identify(target)
         have = entry_of(present, target.name) if present else None
-        kept = self.store.catalog.places
         return plan(
             target,
             have,
             want,
             load_have=self.present_tree,
             load_want=self.stored_tree,
-            kept=lambda oid: oid.digest in kept,
+            kept=lambda oid: self.store.catalog.knows(oid.digest),
             unseen=self._unseen,
         )
 
@@ -312,3 +318,8 @@ class Workspace:
     def ignore_in_git(self, paths: Iterable[RelPath]) -> list[RelPath]:
         """Keep tracked paths out of Git; returns the `.gitignore` files that changed."""
         return gitignore.ignore(self.root, paths)
+
+
+def _user() -> str:
+    """A name for the user's own temporary files; half a download of somebody else's could not be gone on with."""
+    return str(os.getuid()) if sys.platform != "win32" else ""

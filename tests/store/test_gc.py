@@ -64,6 +64,29 @@ def test_a_pack_with_some_dead_objects_is_written_anew(store: Store, new_store: 
     _sound(store)
 
 
+def test_a_pack_that_is_mostly_alive_stays_as_it_is(store: Store, new_store: MakeStore, tmp_path: Path) -> None:
+    oids = put(store, *(os.urandom(600_000) for _ in range(10)))
+    _age(store)
+    before = list((tmp_path / "store" / "packs").iterdir())
+    sweep = _collect(store, *oids[2:])
+    assert (sweep.dead, sweep.left, sweep.left_size) == ({}, 2, 1_200_000)
+    assert list((tmp_path / "store" / "packs").iterdir()) == before
+    sweep = _collect(new_store("store"), *oids[6:])
+    assert (set(sweep.dead), sweep.left) == (set(oids[:6]), 0)
+    assert new_store("store").missing(oids) == set(oids[:6])
+    _sound(store)
+
+
+def test_many_small_packs_become_one(store: Store, new_store: MakeStore, tmp_path: Path) -> None:
+    oids = [put(store, str(number).encode())[0] for number in range(40)]
+    _age(store)
+    sweep = _collect(store, *oids)
+    assert (sweep.dead, len(sweep.rewrite)) == ({}, 40)
+    assert len(list((tmp_path / "store" / "packs").iterdir())) == 1
+    assert [new_store("store").read(oid) for oid in oids] == [str(number).encode() for number in range(40)]
+    _sound(store)
+
+
 def test_what_is_young_stays(store: Store) -> None:
     old = put(store, b"old")[0]
     _age(store)
@@ -98,7 +121,7 @@ def test_orphans_go_when_old(store: Store, tmp_path: Path) -> None:
 def test_an_object_in_two_packs_survives(store: Store, new_store: MakeStore) -> None:
     """Two writers that did not know of each other saved the same object."""
     other = new_store("store")
-    assert other.catalog.places == {}
+    assert list(other.catalog) == []
     first, again = put(store, b"same", b"first"), put(other, b"same", b"second")
     assert first[0] == again[0]
     _age(store)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from mlgit.errors import DiskError, MissingError
+from mlgit.errors import DiskError, MissingError, MlgitError
+from mlgit.fs import atomic
 from mlgit.store.local import LocalBackend
 
 SHM = Path("/dev/shm")
@@ -88,3 +90,36 @@ def test_temporary_files_of_others_are_not_listed(backend: LocalBackend, tmp_pat
     (tmp_path / "store" / "index" / ".a.idx.0011.tmp").write_bytes(b"half")
     assert [stat.name for stat in backend.list("index/")] == ["index/a.idx"]
     assert list(backend.list("nothing/")) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions")
+def test_a_shared_store_is_open_to_the_group_whatever_the_umask(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "store").mkdir(mode=0o700)
+    (tmp_path / "store" / "old").mkdir(mode=0o700)
+    before = os.umask(0o077)
+    try:
+        backend = LocalBackend(tmp_path / "store", shared=True)
+        backend.put_bytes("store.yaml", b"x")
+        backend.put("old/one", source)
+        backend.put("new/er/two", source, move=True)
+    finally:
+        os.umask(before)
+    found = {path.name: path.stat().st_mode & 0o7777 for path in [backend.root, *backend.root.rglob("*")]}
+    folders = dict.fromkeys(("store", "old", "new", "er"), 0o2775)
+    assert found == {**folders, **dict.fromkeys(("store.yaml", "one", "two"), 0o444)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions")
+def test_many_make_the_same_shared_folder_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a/b/c"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: atomic.make_folders(path, shared=True), range(64)))
+    assert [one.name for one in tmp_path.rglob("*")] == ["a", "b", "c"]
+    assert path.stat().st_mode & 0o7777 == 0o2775
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    for shared in (False, True):
+        with pytest.raises(MlgitError):
+            atomic.make_folders(tmp_path / "a/b", shared=shared)

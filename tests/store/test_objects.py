@@ -15,8 +15,10 @@ from mlgit.model import tree as trees
 from mlgit.model.oid import Oid
 from mlgit.model.tree import Entry
 from mlgit.store.hashing import hash_bytes, hash_file
+from mlgit.store.indexfile import IndexBuilder, PackEntry, index_name
 from mlgit.store.objects import LARGE, PACKED_LIMIT, Store, object_name, pack_name
-from mlgit.store.pack import RAW, Index, Slot, encode_index, index_name
+from mlgit.store.pack import RAW, Place
+from mlgit.store.writer import Writer, rewrite
 
 
 def _files(store: Store, prefix: str) -> list[Path]:
@@ -35,7 +37,7 @@ def test_what_goes_in_comes_out(tmp_path: Path, algorithm: str, large: bytes) ->
     from mlgit.store.local import LocalBackend
 
     store = Store(LocalBackend(tmp_path / "s"), algorithm, scratch=tmp_path / "s" / "tmp")
-    with store.writer() as writer:
+    with Writer(store) as writer:
         small = [Oid.from_digest(algorithm, writer.add(data)) for data in (b"", b"a", b"a" * 5000)]
         temp = store.temporary()
         temp.write_bytes(large)
@@ -52,7 +54,7 @@ def test_what_goes_in_comes_out(tmp_path: Path, algorithm: str, large: bytes) ->
 
 
 def test_a_batch_that_fails_leaves_nothing(store: Store) -> None:
-    with pytest.raises(RuntimeError), store.writer() as writer:
+    with pytest.raises(RuntimeError), Writer(store) as writer:
         writer.add(b"x")
         raise RuntimeError
     assert not store.has(hash_bytes("blake3", b"x"))
@@ -132,19 +134,19 @@ def test_a_store_of_another_format_is_refused(store: Store, new_store: MakeStore
             new_store("store").check_format()
 
 
-def _publish(store: Store, index: Index) -> None:
-    data = encode_index(index)
+def _publish(store: Store, oid: Oid, place: Place) -> None:
+    index = IndexBuilder()
+    index.add(oid.digest, place, PackEntry(place.pack, 1, 100) if place.pack else None)
+    data = index.encode()
     store.backend.put_bytes(index_name(data), data)
 
 
-@pytest.mark.parametrize(
-    "slot", [Slot(RAW, 1 << 62, 5, 5), Slot(RAW, 8, 1 << 62, 1 << 62), Slot(9, 8, 3, 3), Slot(RAW, 0, 0, 0)]
-)
-def test_an_index_that_lies_is_found_in_bounded_memory(store: Store, slot: Slot) -> None:
+@pytest.mark.parametrize("slot", [(RAW, 1 << 62, 5, 5), (RAW, 8, 1 << 62, 1 << 62), (9, 8, 3, 3), (RAW, 0, 0, 0)])
+def test_an_index_that_lies_is_found_in_bounded_memory(store: Store, slot: tuple[int, int, int, int]) -> None:
     put(store, b"abc")
     (pack,) = [path.stem for path in _files(store, "packs")]
     oid = hash_bytes("blake3", b"lie")
-    _publish(store, Index({pack: {oid.digest: slot}}, {}))
+    _publish(store, oid, Place(pack, *slot))
     tracemalloc.start()
     for read in (lambda: store.read(oid), lambda: list(store.read_many([oid]))):
         with pytest.raises(IntegrityError):
@@ -173,13 +175,13 @@ def test_what_is_no_tree_is_not_loaded(store: Store) -> None:
 
 def test_a_huge_file_called_a_tree_is_not_read(store: Store) -> None:
     oid = Oid.from_digest("blake3", blake3(b"pretend").digest())
-    _publish(store, Index({}, {oid.digest: Slot(RAW, 0, PACKED_LIMIT + 1, PACKED_LIMIT + 1)}))
+    _publish(store, oid, Place(None, RAW, 0, PACKED_LIMIT + 1, PACKED_LIMIT + 1))
     with pytest.raises(InvalidError, match="no folder's tree"):
         store.tree(oid)
 
 
 def test_packs_are_split_and_read_in_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlgit.store.objects.PACK_LIMIT", 100_000)
+    monkeypatch.setattr("mlgit.store.writer.PACK_LIMIT", 100_000)
     monkeypatch.setattr("mlgit.store.catalog.READ_LIMIT", 30_000)
     monkeypatch.setattr("mlgit.store.openpack._BUFFER", 7_000)
     texts = [os.urandom(997) for _ in range(400)]
@@ -193,7 +195,7 @@ def test_an_object_that_moved_to_another_pack_is_found(store: Store, new_store: 
     reader = new_store("store")
     assert reader.read(kept) == b"kept"
     (old,) = _files(store, "packs")
-    store.retain({kept.digest}, repack={pack_name(old.stem)})
+    rewrite(store, {kept.digest}, repack={pack_name(old.stem)})
     old.unlink()
     assert reader.read(kept) == b"kept"
     late = new_store("store")
@@ -206,7 +208,7 @@ def test_descriptors_are_given_back(store: Store, large: bytes) -> None:
     store.tree(content.oid)
     for _ in store.read_many([entry.oid for entry in store.tree(content.oid).entries]):
         pass
-    with pytest.raises(RuntimeError), store.writer() as writer:
+    with pytest.raises(RuntimeError), Writer(store) as writer:
         writer.add(b"x")
         raise RuntimeError
     assert not before or len(os.listdir("/proc/self/fd")) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from mlgit.store import transfer
 from mlgit.store.backend import Progress
 from mlgit.store.local import LocalBackend
 from mlgit.store.objects import Store
+from mlgit.store.writer import Writer
 
 
 class Distant(LocalBackend):
@@ -42,6 +44,10 @@ class Distant(LocalBackend):
 def distant(tmp_path: Path) -> tuple[Distant, Store]:
     backend = Distant(tmp_path / "remote")
     return backend, Store(backend, "blake3", scratch=tmp_path / "cache" / "tmp", kept=tmp_path / "kept")
+
+
+def _oid(digest: bytes) -> Oid:
+    return Oid.from_digest("blake3", digest)
 
 
 def _sound(root: Path) -> None:
@@ -163,6 +169,95 @@ def test_a_damaged_cache_does_not_reach_the_remote(new_store: MakeStore, large: 
     with pytest.raises(IntegrityError):
         transfer.push([content], cache, remote)
     assert not remote.has(content.oid)
+    _sound(tmp_path / "remote")
+
+
+def _many(texts: int = 700) -> dict[str, bytes]:
+    return {f"f{number:04}": os.urandom(3000) for number in range(texts)}
+
+
+def _packs(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / "packs").iterdir()}
+
+
+def test_a_pack_of_which_all_is_wanted_travels_whole(
+    new_store: MakeStore, distant: tuple[Distant, Store], tmp_path: Path
+) -> None:
+    cache = new_store("cache")
+    with Writer(cache) as writer:
+        entries = [Entry(n, "file", _oid(writer.add(d)), len(d)) for n, d in _many().items()]
+        tree = _oid(writer.add(trees.encode(entries)))
+    content = Content(tree, "tree", 700 * 3000, 700)
+    transfer.push([content], cache, distant[1])
+    transfer.pull([content], distant[1], new_store("clone"))
+    assert _packs(tmp_path / "cache") == _packs(tmp_path / "remote") == _packs(tmp_path / "clone")
+    _sound(tmp_path / "remote")
+    _sound(tmp_path / "clone")
+
+
+def test_nothing_that_was_not_asked_for_travels(new_store: MakeStore, tmp_path: Path) -> None:
+    """Also not in a pack with what was: another output may be kept from this remote."""
+    cache, remote = new_store("cache"), new_store("remote")
+    with Writer(cache) as writer:
+        entries = [Entry(n, "file", _oid(writer.add(d)), len(d)) for n, d in _many().items()]
+        tree = _oid(writer.add(trees.encode(entries)))
+        secret = _oid(writer.add(b"secret"))
+    transfer.push([Content(tree, "tree", 700 * 3000, 700)], cache, remote)
+    assert remote.missing([secret, tree]) == {secret}
+    assert not any(b"secret" in data for data in _packs(tmp_path / "remote").values())
+    _sound(tmp_path / "remote")
+
+
+@pytest.mark.parametrize("at", [50, 1_000_000, -100, -20])
+def test_a_whole_pack_that_is_damaged_stays_out(
+    new_store: MakeStore, distant: tuple[Distant, Store], tmp_path: Path, at: int
+) -> None:
+    """An object's damage is told; damage of the table alone costs a pass through the objects, each of them whole."""
+    cache, clone = new_store("cache"), new_store("clone")
+    with Writer(cache) as writer:
+        entries = [Entry(n, "file", _oid(writer.add(d)), len(d)) for n, d in _many().items()]
+        content = Content(_oid(writer.add(trees.encode(entries))), "tree", 700 * 3000, 700)
+    transfer.push([content], cache, distant[1])
+    (path,) = (tmp_path / "remote" / "packs").iterdir()
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    if at > 0:
+        with pytest.raises(IntegrityError):
+            transfer.pull([content], distant[1], clone)
+        data[at] ^= 1
+        path.write_bytes(data)
+    transfer.pull([content], distant[1], clone)
+    assert clone.missing(entry.oid for entry in entries) == set()
+    _sound(tmp_path / "clone")
+
+
+def test_a_push_that_was_cut_off_is_not_sent_again(new_store: MakeStore, tmp_path: Path) -> None:
+    class Cut(Distant):
+        def put_bytes(self, name: str, data: bytes) -> None:
+            sent.append(name)
+            if name.startswith("index/") and cut:
+                raise RemoteError("the line is cut")
+            super().put_bytes(name, data)
+
+        def put(self, name: str, source: Path, progress: Progress | None = None, *, move: bool = False) -> None:
+            sent.append(name)
+            super().put(name, source, progress, move=move)
+
+    cache, sent, cut = new_store("cache"), [], True
+    contents = [put_tree(cache, _many(20))]
+    with Writer(cache) as writer:
+        entries = [Entry(n, "file", _oid(writer.add(d)), len(d)) for n, d in _many().items()]
+        contents.append(Content(_oid(writer.add(trees.encode(entries))), "tree", 700 * 3000, 700))
+    store = Store(Cut(tmp_path / "remote"), "blake3", scratch=tmp_path / "cache" / "tmp")
+    with pytest.raises(RemoteError):
+        transfer.push(contents, cache, store)
+    assert sum(name.startswith("packs/") for name in sent) == 2
+    sent, cut = [], False
+    transfer.push(contents, cache, store)
+    assert [name.split("/")[0] for name in sent] == ["index"]
+    assert list((tmp_path / "cache" / "tmp").iterdir()) == []
     _sound(tmp_path / "remote")
 
 
