@@ -1,218 +1,120 @@
-"""`python -m tests.bench`: make the data, run every tool side by side, print a table of medians and ratios.
+"""`python -m tests.bench`: make the data, run every tool side by side, print medians, ratios and budgets.
 
-    python -m tests.bench --dvc /path/to/dvc --folder /mnt/fresh --files 10000 --rounds 5
+    python -m tests.bench --dvc /path/to/dvc --ext4 40G --json bench.json
+    python -m tests.bench small --files 1000 --rounds 3
 
-A timing counts only as a ratio within one run on one file system, so every round runs each tool once, in turn, on
-copies of the same data. Nothing is deleted between steps: old trees are renamed aside, since ext4 scans past recently
-freed inodes. Use a fresh loop-mounted ext4 or a tmpfs as `--folder`.
+A timing counts only as a ratio within one run on one file system: in each round every tool does each step once, in
+turn, on copies of the same data. Nothing is deleted between steps; old trees are renamed aside, since ext4 scans past
+recently freed inodes. Use a tmpfs or a fresh ext4 as `--folder`, or `--ext4` to have one made. The exit code says
+whether every tool worked, never whether it was fast.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import os
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 
-ENVIRONMENT = {
-    **{key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
-    "GIT_AUTHOR_NAME": "Bench",
-    "GIT_AUTHOR_EMAIL": "bench@example.org",
-    "GIT_COMMITTER_NAME": "Bench",
-    "GIT_COMMITTER_EMAIL": "bench@example.org",
-    "DVC_NO_ANALYTICS": "1",
-}
+from tests.bench import machine
+from tests.bench.budgets import judge
+from tests.bench.data import Shape, parse_bytes
+from tests.bench.process import ToolFailedError, environment
+from tests.bench.results import Results
+from tests.bench.table import show
+from tests.bench.tools import KINDS, programs
+from tests.bench.workloads import USUAL, WORKLOADS, Settings
 
 
-@dataclass
-class Table:
-    """Seconds by step and tool, one number a round."""
-
-    seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-
-    def time(self, step: str, tool: str, action: Callable[[], object]) -> None:
-        """Run `action` and note how long it took."""
-        started = time.perf_counter()
-        action()
-        self.seconds.setdefault(step, {}).setdefault(tool, []).append(time.perf_counter() - started)
-
-    def medians(self) -> dict[str, dict[str, float]]:
-        """Median seconds by step and tool."""
-        return {
-            step: {tool: statistics.median(rounds) for tool, rounds in tools.items()}
-            for step, tools in self.seconds.items()
-        }
-
-    def show(self) -> str:
-        """A table: a row a step, a column a tool, and how many times faster than each rival mlgit is."""
-        medians = self.medians()
-        tools = list(dict.fromkeys(tool for row in medians.values() for tool in row))
-        rivals = [tool for tool in tools if tool != "mlgit"]
-        lines = [
-            f"{'step':<26}" + "".join(f"{tool:>12}" for tool in tools) + "".join(f"{'÷ ' + r:>12}" for r in rivals)
-        ]
-        for step, row in medians.items():
-            line = f"{step:<26}" + "".join(f"{row[tool]:>12.3f}" if tool in row else " " * 12 for tool in tools)
-            for rival in rivals:
-                both = rival in row and "mlgit" in row
-                line += f"{row[rival] / row['mlgit']:>11.2f}x" if both else " " * 12
-            lines.append(line)
-        return "\n".join(lines)
+def parse(words: list[str]) -> argparse.Namespace:
+    """The command line's options."""
+    text = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__, formatter_class=text)
+    add = parser.add_argument
+    add("workloads", nargs="*", metavar="WORKLOAD", help=f"any of {', '.join(WORKLOADS)}; default: {' '.join(USUAL)}")
+    add("--scale", action="store_true", help="add the big ones: scale and flat")
+    shm = "/dev/shm" if Path("/dev/shm").is_dir() else tempfile.gettempdir()
+    add("--folder", default=shm, help="where to work: a tmpfs or a fresh file system (default: %(default)s)")
+    add("--ext4", type=parse_bytes, metavar="SIZE", help="mount a fresh ext4 for each workload; needs root")
+    add("--dvc", default=shutil.which("dvc"), help="the dvc program to compare with")
+    add("--without", action="append", default=[], choices=[kind.name for kind in KINDS], help="leave a tool out")
+    add("--rounds", type=int, default=5, help="repetitions (default: %(default)s)")
+    add("--files", type=int, default=10_000, help="small: number of files (default: %(default)s)")
+    add("--folders", type=int, default=10, help="small: spread over so many folders (default: %(default)s)")
+    add("--size", type=parse_bytes, default=4096, help="small: bytes of a file (default: %(default)s)")
+    add("--large", type=parse_bytes, default=2 << 30, metavar="SIZE", help="large: bytes of the file (default: 2G)")
+    add("--scale-files", type=int, default=1_000_000, metavar="N", help="scale: files (default: %(default)s)")
+    add("--scale-folders", type=int, default=1000, metavar="N", help="scale: folders (default: %(default)s)")
+    add("--scale-size", type=parse_bytes, default=64, metavar="SIZE", help="scale, flat: bytes (default: %(default)s)")
+    add("--flat-files", type=int, default=200_000, metavar="N", help="flat: files (default: %(default)s)")
+    add("--scale-rounds", type=int, default=1, metavar="N", help="repetitions at the large number (default: 1)")
+    add("--json", metavar="FILE", help="write all samples, medians, ratios, budgets and the machine to this file")
+    arguments = parser.parse_args(words)
+    unknown = sorted({*arguments.workloads} - {*WORKLOADS})
+    if unknown:
+        parser.error(f"unknown workload {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
+    return arguments
 
 
-def run(command: list[str], cwd: Path) -> None:
-    """Run one command; its output is shown only when it fails."""
-    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} in {cwd}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+def chosen(arguments: argparse.Namespace) -> list[str]:
+    """The workloads to run, in their order; start-up always, since other budgets need its numbers."""
+    asked = {*(arguments.workloads or ([] if arguments.scale else USUAL)), "start-up"}
+    if arguments.scale:
+        asked |= {"scale", "flat"}
+    return [name for name in WORKLOADS if name in asked]
 
 
-def make_files(folder: Path, files: int, size: int, folders: int) -> None:
-    """`files` random files of `size` bytes, spread over `folders` folders."""
-    for number in range(files):
-        below = folder / f"{number % folders:04}"
-        below.mkdir(parents=True, exist_ok=True)
-        (below / f"f{number:07}.bin").write_bytes(os.urandom(size))
-
-
-class Bench:
-    """One run over all tools."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.folder))
-        self.arguments = arguments
-        self.table = Table()
-        program = Path(sys.executable).with_name("mlgit")
-        self.tools = {"mlgit": [str(program)] if program.exists() else [sys.executable, "-m", "mlgit"]}
-        if arguments.dvc:
-            self.tools["dvc"] = [arguments.dvc]
-
-    def small_files(self) -> None:
-        """add, status, push, pull, checkout of many small files."""
-        source = self.folder / "source"
-        make_files(source, self.arguments.files, self.arguments.size, self.arguments.folders)
-        for number in range(self.arguments.rounds):
-            self._floors(source, number)
-            for tool, command in self.tools.items():
-                self._one_tool(source, self.folder / f"{tool}-{number}", tool, command)
-
-    def _floors(self, source: Path, number: int) -> None:
-        copy = self.folder / f"copy-{number}"
-        for step in ("add", "push", "pull", "checkout (all missing)"):
-            target = copy.with_name(f"{copy.name}-{step.partition(' ')[0]}")
-            self.table.time(
-                step, "cp -r", lambda target=target: run(["cp", "-r", str(source), str(target)], self.folder)
-            )
-        for step in ("status (nothing changed)", "start-up"):
-            code = "pass" if step == "start-up" else _SCAN
-            self.table.time(
-                step, "floor", lambda code=code: run([sys.executable, "-c", code, str(source)], self.folder)
-            )
-
-    def _one_tool(self, source: Path, home: Path, tool: str, command: list[str]) -> None:
-        def step(name: str, *arguments: str, cwd: Path = home) -> None:
-            self.table.time(name, tool, lambda: run([*command, *arguments], cwd))
-
-        home.mkdir()
-        run(["git", "init", "-q", "."], home)
-        run([*command, "init"], home)
-        run(["git", "add", "-A"], home)
-        run(["git", "commit", "-qm", "start"], home)
-        (home / "tiny.txt").write_text("tiny")
-        run([*command, "add", "tiny.txt"], home)
-        step("start-up", "--version")
-        step("status (tiny repository)", "status")
-        run(["cp", "-r", str(source), "data"], home)
-        time.sleep(0.1)  # past the clock's tick, so that no tool must distrust its files
-        step("add", "add", "data")
-        run([*command, "status"], home)
-        step("status (nothing changed)", "status")
-        run([*command, "remote", "add", "-d", "store", str(home.with_name(home.name + "-remote"))], home)
-        run(["git", "add", "-A"], home)
-        run(["git", "commit", "-qm", "data"], home)
-        step("push", "push")
-        step("push (again)", "push")
-        (home / "data").rename(home.with_name(home.name + "-old"))
-        step("checkout (all missing)", "checkout")
-        step("checkout (nothing to do)", "checkout")
-        clone = home.with_name(home.name + "-clone")
-        run(["git", "clone", "-q", str(home), str(clone)], self.folder)
-        step("pull", "pull", cwd=clone)
-        step("pull (again)", "pull", cwd=clone)
-        changed = next((home / "data").rglob("*.bin"))
-        changed.write_bytes(os.urandom(self.arguments.size))
-        time.sleep(0.1)
-        step("status (1 changed)", "status")
-        step("add (1 changed)", "add", "data")
-
-    def large_file(self) -> None:
-        """add and checkout of one large file."""
-        source = self.folder / "large.bin"
-        with source.open("wb") as file:
-            for _ in range(self.arguments.large >> 20):
-                file.write(os.urandom(1 << 20))
-        name = f"add {self.arguments.large >> 20} MiB"
-        for number in range(self.arguments.rounds):
-            self.table.time(
-                name, "cp", lambda number=number: shutil.copyfile(source, self.folder / f"copy-{number}.bin")
-            )
-            (self.folder / f"copy-{number}.bin").rename(self.folder / "copy.bin")
-            for tool, command in self.tools.items():
-                home = self.folder / f"{tool}-large-{number}"
-                home.mkdir()
-                run(["git", "init", "-q", "."], home)
-                run([*command, "init"], home)
-                shutil.copyfile(source, home / "large.bin")
-                self.table.time(
-                    name, tool, lambda home=home, command=command: run([*command, "add", "large.bin"], home)
+def measure(arguments: argparse.Namespace, results: Results) -> None:
+    """Run what was chosen, noting into `results`."""
+    found = programs(arguments.dvc, frozenset(arguments.without))
+    with ExitStack() as end:
+        parent = None if arguments.ext4 else end.enter_context(machine.fresh_folder(arguments.folder))
+        for name in chosen(arguments):
+            with ExitStack() as place:
+                where = parent or place.enter_context(machine.fresh_ext4(arguments.ext4))
+                settings = Settings(
+                    programs=found,
+                    env=environment(where / f"{name}-home"),
+                    small=Shape(arguments.files, arguments.folders, arguments.size),
+                    large=arguments.large,
+                    scale=Shape(arguments.scale_files, arguments.scale_folders, arguments.scale_size),
+                    flat=Shape(arguments.flat_files, 1, arguments.scale_size),
+                    rounds=arguments.rounds,
+                    scale_rounds=arguments.scale_rounds,
+                    say=_say,
                 )
-                shutil.rmtree(home)
+                results.machine = results.machine or machine.facts(where, found, settings.env)
+                _say(name)
+                WORKLOADS[name](results, where / name, settings)
 
 
-_SCAN = """
-import os, sys
-pending = [sys.argv[1]]
-while pending:
-    with os.scandir(pending.pop()) as found:
-        for entry in found:
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(entry.path)
-            else:
-                entry.stat(follow_symlinks=False)
-"""
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    """Parse the arguments, run, print, and write the numbers as JSON if asked."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--folder", default="/dev/shm", help="where to work: a tmpfs or a fresh file system")
-    parser.add_argument("--dvc", default=shutil.which("dvc"), help="the dvc program to compare with")
-    parser.add_argument("--files", type=int, default=10_000)
-    parser.add_argument("--folders", type=int, default=10)
-    parser.add_argument("--size", type=int, default=4096, help="bytes of each file")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--large", type=int, default=0, help="bytes of one large file; 0 leaves it out")
-    parser.add_argument("--json", help="write all seconds to this file")
-    arguments = parser.parse_args()
-    bench = Bench(arguments)
+def main(words: list[str] | None = None) -> int:
+    """Parse, run, print, write. Returns 0, or 1 if a tool failed; what was measured before is shown all the same."""
+    arguments = parse(sys.argv[1:] if words is None else words)
+    results = Results()
+    failed = None
     try:
-        bench.small_files()
-        if arguments.large:
-            bench.large_file()
-    finally:
-        shutil.rmtree(bench.folder, ignore_errors=True)
-    print(bench.table.show())
+        measure(arguments, results)
+    except ToolFailedError as error:
+        failed = str(error)
+    budgets = judge(results)
+    print(show(results, budgets))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(bench.table.seconds, indent=2))
+        judged = [{**dataclasses.asdict(budget), "ok": budget.ok} for budget in budgets]
+        written = {**results.to_json(), "budgets": judged, "failed": failed}
+        Path(arguments.json).write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
+    if failed:
+        _say(f"failed: {failed}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
