@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from mlgit.errors import UnsafeError
-from mlgit.fs.atomic import explain
+from mlgit.fs.atomic import explain, write_all
 
 _AT: Final = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd
 _BINARY: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -90,6 +90,15 @@ class Folder:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY
         return os.open(self._name(name), flags, mode, dir_fd=self._fd)
 
+    def write(self, name: str, data: bytes | memoryview, mode: int = 0o666) -> os.stat_result:
+        """Create the file `name`, which must not exist, with the bytes `data`; returns its stat."""
+        descriptor = self.create(name, mode)
+        try:
+            write_all(descriptor, data)
+            return os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+
     def open(self, name: str) -> int:
         """Open the file `name` for reading; never blocks on a pipe, never follows a link."""
         return os.open(self._name(name), os.O_RDONLY | _NOFOLLOW | _NONBLOCK | _BINARY, dir_fd=self._fd)
@@ -128,6 +137,10 @@ class Folder:
         """Make `name` another name of the file `source`."""
         os.link(source, self._name(name), dst_dir_fd=self._fd, follow_symlinks=False)
 
+    def give(self, name: str, target: Path) -> None:
+        """Make `target`, outside this folder, another name of the file `name`."""
+        os.link(self._name(name), target, src_dir_fd=self._fd, follow_symlinks=False)
+
     def mkdir(self, name: str) -> None:
         """Make the folder `name`; fine if it is there."""
         try:
@@ -152,7 +165,7 @@ class Folder:
             return
         if stat.S_ISDIR(found.st_mode):
             with self._open_folder(name) as below:
-                for entry in below.scan():
+                for entry in list(below.scan()):
                     below.remove(entry.name)
             self.rmdir(name)
         else:
@@ -162,10 +175,10 @@ class Folder:
         """Delete the folder `name` if it is empty."""
         os.rmdir(self._name(name), dir_fd=self._fd)
 
-    def scan(self) -> list[os.DirEntry[str]]:
-        """The entries of the folder, in the order of the disk."""
+    def scan(self) -> Iterator[os.DirEntry[str]]:
+        """The entries of the folder, in the order of the disk; nothing may change in it meanwhile."""
         with os.scandir(self._fd if self._fd is not None else str(self.path)) as found:
-            return list(found)
+            yield from found
 
     def close(self) -> None:
         """Give the descriptor back; a closed folder must not be used."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
-from mlgit.fs.atomic import write_all
 from mlgit.fs.confine import Folder
 
 LinkKind = Literal["reflink", "hardlink", "symlink", "copy"]
 LINK_KINDS: Final = ("reflink", "hardlink", "symlink", "copy")
-CHUNK: Final = 1 << 22
+CHUNK: Final = 1 << 23
 _FICLONE: Final = 0x40049409
 _UNABLE: Final = {
     errno.EXDEV,
@@ -86,16 +86,57 @@ def reflink(reader: int, writer: int) -> None:
     fcntl.ioctl(writer, _FICLONE, reader)
 
 
-def copy_bytes(reader: int, writer: int) -> int:
-    """Copy everything from `reader`'s position to `writer`, in the kernel where possible; returns the bytes."""
+def copy_bytes(reader: int, writer: int, copied: Callable[[int], object] | None = None) -> int:
+    """Copy the whole file `reader` to the empty file `writer`, in the kernel where possible; holes stay holes.
+
+    Args:
+        copied: called with the offset up to which `writer` is complete, after every few MiB.
+
+    Returns:
+        The bytes of the copy: fewer than `reader` had if it shrinks meanwhile.
+    """
+    size = os.fstat(reader).st_size
     done = 0
-    try:
-        while moved := os.copy_file_range(reader, writer, 1 << 30):
+    for start, end in _extents(reader, size):
+        done = start
+        while done < end and (moved := _copy_range(reader, writer, done, min(end - done, CHUNK))):
             done += moved
+            if copied is not None:
+                copied(done)
+        if done < end:
+            return done
+    if done < size:
+        os.ftruncate(writer, size)
+        if copied is not None:
+            copied(size)
+    return size
+
+
+def _extents(reader: int, size: int) -> Iterator[tuple[int, int]]:
+    """Start and end of everything in a file that is no hole."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(reader, end, os.SEEK_DATA)
+            found = os.lseek(reader, start, os.SEEK_HOLE)
+        except (OSError, AttributeError) as error:
+            if getattr(error, "errno", None) != errno.ENXIO:  # ENXIO: nothing but a hole follows
+                yield end, size
+            return
+        yield start, min(found, size)
+        end = found
+
+
+def _copy_range(reader: int, writer: int, start: int, length: int) -> int:
+    """Copy some of `length` bytes at `start`; 0 at the end of the file."""
+    try:
+        if moved := os.copy_file_range(reader, writer, length, start, start):
+            return moved
     except (OSError, AttributeError) as error:
-        if done or getattr(error, "errno", errno.ENOSYS) not in _UNABLE:
+        if getattr(error, "errno", errno.ENOSYS) not in _UNABLE:
             raise
-    while data := os.read(reader, CHUNK):
-        write_all(writer, data)
-        done += len(data)
+    data = memoryview(os.pread(reader, length, start))
+    done = 0
+    while done < len(data):
+        done += os.pwrite(writer, data[done:], start + done)
     return done

@@ -11,26 +11,28 @@ import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal, NamedTuple
 
 from mlgit.errors import InvalidError, UnsafeError
 from mlgit.model.oid import Oid
-from mlgit.model.relpath import check_name, collisions
+from mlgit.model.relpath import check_names, collisions
 
 Kind = Literal["file", "exec", "link", "tree"]
 KINDS: Final = ("file", "exec", "link", "tree")
 HEADER: Final = b"mlgit-tree 1\n"
 _LINE: Final = re.compile(
-    r"(?:(file|exec|link)|tree) ((?:blake3|sha256):[0-9a-f]{64}) (0|[1-9][0-9]{0,18})(?(1)| (0|[1-9][0-9]{0,18})) (.+)"
+    r"^(?:(file|exec|link)|tree) ((?:blake3|sha256):[0-9a-f]{64}) "
+    r"(0|[1-9][0-9]{0,18})(?(1)| (0|[1-9][0-9]{0,18})) (.+)\n",
+    re.MULTILINE,
 )
 _CHILD: Final = re.compile(r"^(file|exec|link|tree) ((?:blake3|sha256):[0-9a-f]{64}) ([0-9]{1,19}) ", re.MULTILINE)
+_HEX: Final = re.compile(r"^\w+ \w+:(\w{64}) ", re.MULTILINE)
 _ESCAPED: Final = re.compile(r"[\x00-\x1f\x7f\\\x85\u2028\u2029]")
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|(.?))")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One name in a directory.
+class Entry(NamedTuple):
+    """One name in a directory; a tuple, since folders of 200,000 entries are made of them.
 
     Attributes:
         kind: a plain file, an executable file, a symbolic link (its target text is the content) or a sub-folder.
@@ -83,19 +85,13 @@ class Tree:
         return next((entry for entry in self.entries if entry.name == name), None)
 
 
-def sort_key(name: str) -> bytes:
-    """The order of names in a tree: their UTF-8 bytes."""
-    return name.encode()
-
-
 def encode(entries: Iterable[Entry]) -> bytes:
     """The canonical bytes of a directory with `entries`, in any order."""
-    lines = [HEADER]
-    for entry in sorted(entries, key=lambda entry: entry.name.encode()):
-        name = _escape(entry.name)
-        files = f" {entry.files}" if entry.kind == "tree" else ""
-        lines.append(f"{entry.kind} {entry.oid} {entry.size}{files} {name}\n".encode())
-    return b"".join(lines)
+    lines = []
+    for name, kind, oid, size, files in sorted(entries):  # code points sort as their UTF-8 bytes do
+        count = f" {files}" if kind == "tree" else ""
+        lines.append(f"{kind} {oid} {size}{count} {_escape(name)}\n")
+    return HEADER + "".join(lines).encode()
 
 
 def decode(data: bytes, where: str) -> Tree:
@@ -113,13 +109,33 @@ def decode(data: bytes, where: str) -> Tree:
         raise InvalidError(f"{where}: tree is not UTF-8") from error
     if text and not text.endswith("\n"):
         raise InvalidError(f"{where}: tree is cut short")
-    entries = [_decode_line(line, where, number) for number, line in enumerate(text.split("\n")[:-1], 2)]
-    names = [entry.name for entry in entries]
-    keys = [name.encode() for name in names]
-    if any(not first < second for first, second in itertools.pairwise(keys)):
+    rows = _LINE.findall(text)
+    if len(rows) != text.count("\n"):
+        raise _malformed(text, where)
+    names = [row[4] for row in rows]
+    if _ESCAPED.search("".join(names)):
+        names = [_unescape(name, where) for name in names]
+    check_names(names, where)
+    if any(not first < second for first, second in itertools.pairwise(names)):
         raise InvalidError(f"{where}: names in the tree are not sorted or not unique")
     check_collisions(names, where)
+    entries = [
+        Entry(name, kind or "tree", Oid(oid), int(size), int(files) if files else 1 if kind else 0)
+        for name, (kind, oid, size, files, _) in zip(names, rows, strict=True)
+    ]
     return Tree(tuple(entries))
+
+
+def _malformed(text: str, where: str) -> InvalidError:
+    for number, line in enumerate(text.split("\n"), 2):
+        if not _LINE.fullmatch(f"{line}\n"):
+            return InvalidError(f"{where}: malformed tree entry in line {number}: {line[:120]!r}")
+    return InvalidError(f"{where}: malformed tree")
+
+
+def digests(data: bytes) -> list[bytes]:
+    """The 32-byte digests of all entries of a tree that is known to be whole."""
+    return [bytes.fromhex(found) for found in _HEX.findall(data.decode())]
 
 
 def children(data: bytes) -> list[tuple[str, Oid, int]]:
@@ -146,19 +162,8 @@ def check_collisions(names: list[str], where: str) -> None:
         )
 
 
-def _decode_line(line: str, where: str, number: int) -> Entry:
-    match = _LINE.fullmatch(line)
-    if match is None:
-        raise InvalidError(f"{where}: malformed tree entry in line {number}: {line[:120]!r}")
-    kind, oid, size, files, name = match.groups()
-    if _ESCAPED.search(name):
-        name = _unescape(name, where)
-    check_name(name, where)
-    return Entry(name, cast("Kind", kind or "tree"), Oid(oid), int(size), int(files) if files else 1 if kind else 0)
-
-
 def _escape(name: str) -> str:
-    if name.isalnum():
+    if name.isprintable() and "\\" not in name:
         return name
     return _ESCAPED.sub(
         lambda m: "\\\\" if m[0] == "\\" else f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", name

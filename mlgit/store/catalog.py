@@ -175,7 +175,7 @@ def _position(one: tuple[Oid, Place]) -> tuple[str, int]:
     return one[1].pack or "", one[1].offset
 
 
-def runs(places: list[tuple[Oid, Place]]) -> Iterator[list[tuple[Oid, Place]]]:
+def runs(places: Iterable[tuple[Oid, Place]]) -> Iterator[list[tuple[Oid, Place]]]:
     """Sort objects by where they stand and cut them into runs that one read of bounded size covers."""
     run: list[tuple[Oid, Place]] = []
     start = end = 0

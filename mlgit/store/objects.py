@@ -150,7 +150,11 @@ class Store:
         Raises:
             MissingError, IntegrityError: as `read`.
         """
-        for run in runs(self.locate_all(oids)):
+        yield from self.read_located(self.locate_all(oids))
+
+    def read_located(self, places: Iterable[tuple[Oid, Place]]) -> Iterator[tuple[Oid, bytes | memoryview]]:
+        """As `read_many`, for objects that `locate_all` has found."""
+        for run in runs(places):
             pack, start = run[0][1].pack, run[0][1].offset
             if pack is None:
                 yield run[0][0], self.read(run[0][0])

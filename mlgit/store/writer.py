@@ -53,6 +53,13 @@ class Writer:
         place = None if self._anew else self._store.catalog.place(digest)
         return place is not None and self._files.hold(digest, place)
 
+    def holds(self, digests: list[bytes]) -> bool:
+        """Whether `has` is true of every one of many objects; raises as `has`."""
+        places = {} if self._anew else self._store.catalog.places(set(digests) - self._new)
+        return all(
+            digest in self._new or (digest in places and self._files.hold(digest, places[digest])) for digest in digests
+        )
+
     def include(self, digest: bytes, place: Place, pack: PackEntry | None) -> None:
         """Name an object in the index of this batch that is in place already, in `pack` if it is in one."""
         self._index.add(digest, place, pack)

@@ -8,7 +8,8 @@ that a killed checkout leaves old or new files and nothing in between.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,14 +17,16 @@ from typing import Final, NamedTuple
 from mlgit.errors import DiskError, IntegrityError, RefusedError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
-from mlgit.fs.fingerprint import UNSURE, fingerprint, settled
+from mlgit.fs.fingerprint import UNSURE, evidence, fingerprint, folder_evidence, parse, settled
 from mlgit.fs.link import LinkKind, place
 from mlgit.model import tree as trees
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath, check_depth
 from mlgit.model.tree import Entry
 from mlgit.store.backend import Progress
+from mlgit.store.hashing import copy_hashed
 from mlgit.store.objects import LARGE, Store
+from mlgit.store.pack import Place
 from mlgit.work.difference import Load
 from mlgit.work.identify import check_link
 from mlgit.work.index import UNSETTLED, FolderRow, StatIndex, signature
@@ -96,10 +99,8 @@ def plan(
         step = _Names([], [], [])
         if new.keys() - old.keys():
             made.lost += [at for at in unseen(folder) if at.name in new]
-        for name in sorted({*old, *new}, key=trees.sort_key):
+        for name in sorted(name for name in {*old, *new} if old.get(name) != new.get(name)):
             first, last = old.get(name), new.get(name)
-            if first == last:
-                continue
             at = folder.child(name)
             if first and last and first.kind == last.kind == "tree":
                 pending.append((at, _by_name(load_have(first.oid, at)), _by_name(load_want(last.oid, at))))
@@ -161,6 +162,16 @@ def _untrue(path: RelPath, oid: Oid) -> IntegrityError:
     )
 
 
+class _Made(NamedTuple):
+    """A whole folder just written: its tree, evidence on each entry, sorted, and the disk's time after the last."""
+
+    path: RelPath
+    content: trees.Content
+    tree: bytes
+    lines: list[bytes]
+    finished: int
+
+
 class Placer:
     """Executes a plan.
 
@@ -177,7 +188,8 @@ class Placer:
         self._store = store
         self._index = index
         self._links = links
-        self._rows: list[tuple[RelPath, list[Entry], list[os.stat_result | None]]] = []
+        self._rows: deque[_Made] = deque()
+        self._rules = b""
         self.progress: Progress | None = None
 
     def apply(self, made: CheckoutPlan, top: RelPath, rules: bytes) -> None:
@@ -188,10 +200,10 @@ class Placer:
             MissingError, IntegrityError: an object is not there, or damaged; files already written stay whole.
             DiskError: the disk refused.
         """
+        self._rules = rules
         for step in made.folders:
             with Folder.beneath(self._root, step.path.parts, create=True) as folder:
                 self._step(folder, step, top)
-        self._remember(rules)
 
     def _step(self, folder: Folder, step: FolderStep, top: RelPath) -> None:
         with self._workshop(folder) as aside, atomic.disk_errors(step.path or top):
@@ -202,6 +214,7 @@ class Placer:
                     for entry in step.make:
                         with built.folder(entry.name, create=True) as below:
                             self._make(below, step.path.child(entry.name), entry, top)
+                    self._remember(self._index.disk_now(), everything=True)
                     for old in step.remove:
                         folder.remove(old)
                     for entry in (*step.put, *step.make):
@@ -225,83 +238,97 @@ class Placer:
         tree = self._store.tree(entry.oid)
         if (tree.size, tree.files) != (entry.size, entry.files):
             raise _untrue(path, entry.oid)
-        stats = self._put_files(folder, path, [one for one in tree.entries if one.kind != "tree"], top)
-        for one in tree.entries:
-            if one.kind == "tree":
-                with folder.folder(one.name, create=True) as below:
-                    self._make(below, path.child(one.name), one, top)
-        self._rows.append((path, list(tree.entries), [stats.get(one.name) for one in tree.entries]))
+        below = [one for one in tree.entries if one.kind == "tree"]
+        lines = self._put_files(folder, path, [one for one in tree.entries if one.kind != "tree"], top)
+        for one in below:
+            with folder.folder(one.name, create=True) as inner:
+                self._make(inner, path.child(one.name), one, top)
+            lines.append(folder_evidence(one.name, one.oid.digest))
+        content = trees.Content(entry.oid, "tree", entry.size, entry.files)
+        now = self._index.disk_now()
+        self._rows.append(_Made(path, content, trees.encode(tree.entries), sorted(lines), now))
+        self._remember(now)
 
-    def _put_files(
-        self, folder: Folder, path: RelPath, entries: Iterable[Entry], top: RelPath
-    ) -> dict[str, os.stat_result]:
-        """Write files into a folder that nobody sees yet; returns their stats by name."""
-        stats = {}
+    def _put_files(self, folder: Folder, path: RelPath, entries: Sequence[Entry], top: RelPath) -> list[bytes]:
+        """Write files into a folder that nobody sees yet; returns evidence on them."""
+        lines = []
         small: dict[Oid, list[Entry]] = {}
-        for entry in entries:
-            if self._store.locate(entry.oid).slot.size != entry.size:
+        places: dict[Oid, Place] = {}
+        for entry, (_, found) in zip(entries, self._store.locate_all(entry.oid for entry in entries), strict=True):
+            if found.size != entry.size:
                 raise _untrue(path.child(entry.name), entry.oid)
             if entry.size >= LARGE and entry.kind != "link":
-                stats[entry.name] = self._large(folder, entry)
+                lines.append(evidence(entry.name, self._large(folder, entry)))
             else:
                 small.setdefault(entry.oid, []).append(entry)
-        for oid, data in self._store.read_many(small):
+                places[entry.oid] = found
+        for oid, data in self._store.read_located(places.items()):
             for entry in small[oid]:
                 if entry.kind == "link":
                     check_link(bytes(data), path.child(entry.name), top)
-                stats[entry.name] = self._small(folder, entry, data)
-        return stats
-
-    def _small(self, folder: Folder, entry: Entry, data: bytes | memoryview) -> os.stat_result:
-        if entry.kind == "link":
-            folder.symlink(bytes(data).decode(), entry.name)
-            return self._seen(folder, entry)
-        descriptor = folder.create(entry.name, 0o777 if entry.kind == "exec" else 0o666)
-        try:
-            atomic.write_all(descriptor, data)
-            found = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        if self.progress is not None:
-            self.progress(entry.size)
-        return found
+                    folder.symlink(bytes(data).decode(), entry.name)
+                    now = self._seen(folder, entry)
+                else:
+                    now = folder.write(entry.name, data, _mode(entry))
+                lines.append(evidence(entry.name, now))
+                if self.progress is not None:
+                    self.progress(entry.size)
+        return lines
 
     def _large(self, folder: Folder, entry: Entry) -> os.stat_result:
-        source = self._store.verified_file(entry.oid)
         links = tuple(kind for kind in self._links if entry.kind != "exec" or kind in ("reflink", "copy"))
-        place(source, folder, entry.name, links, 0o777 if entry.kind == "exec" else 0o666)
+        if links[:1] in (("hardlink",), ("symlink",)):
+            place(self._store.verified_file(entry.oid), folder, entry.name, links, _mode(entry))
+        else:
+            self._copy(folder, entry, clone="reflink" in links)
+        if self.progress is not None:
+            self.progress(entry.size)
         return self._seen(folder, entry)
+
+    def _copy(self, folder: Folder, entry: Entry, *, clone: bool) -> None:
+        """Copy a large object, verifying the copy."""
+        source = self._store.linkable(entry.oid)
+        if source is None or not source.exists():
+            source = self._store.verified_file(entry.oid)  # which says what is wrong
+        with atomic.disk_errors(source):
+            reader = os.open(source, os.O_RDONLY)
+        try:
+            writer = folder.create(entry.name, _mode(entry))
+            try:
+                found = copy_hashed(self._store.algorithm, reader, writer, clone=clone)
+            finally:
+                os.close(writer)
+        finally:
+            os.close(reader)
+        if found != entry.oid:
+            raise self._store.damaged(entry.oid, self._store.locate(entry.oid))
 
     def _seen(self, folder: Folder, entry: Entry) -> os.stat_result:
         found = folder.stat(entry.name)
         if found is None:
             raise DiskError(f"{folder.path / entry.name} vanished while it was written", hint="run the command again")
-        if self.progress is not None:
-            self.progress(entry.size)
         return found
 
-    def _remember(self, rules: bytes) -> None:
-        """Keep the fingerprints of whole new folders, so that the next status reads none of their files."""
-        now = self._index.disk_now()
-        for path, entries, stats in self._rows:
-            prints = [fingerprint(found) if found else UNSURE for found in stats]
-            quiet = all(found is None or settled(found, now) for found in stats)
-            evidence: list[tuple[str, str, int | Oid]] = [
-                (entry.name, entry.kind, entry.oid if entry.kind == "tree" else seen)
-                for entry, seen in zip(entries, prints, strict=True)
-            ]
-            data = trees.encode(entries)
-            content = trees.Content(
-                Oid.from_digest(self._store.algorithm, self._store.digest(data)),
-                "tree",
-                sum(entry.size for entry in entries),
-                sum(entry.files for entry in entries),
-            )
-            folders = frozenset(entry.name for entry in entries if entry.kind == "tree")
-            seen = signature(rules, evidence) if quiet else UNSETTLED
-            sure = [
-                one if found is None or settled(found, now) else UNSURE
-                for one, found in zip(prints, stats, strict=True)
-            ]
-            self._index.put_folder(path, FolderRow(seen, rules, frozenset(), folders, content), data, sure)
-        self._rows.clear()
+    def _remember(self, now: int, *, everything: bool = False) -> None:
+        """Keep the fingerprints of new folders, so that the next status reads none of their files.
+
+        Nobody but us knows those folders yet, so evidence is sure once the clock has gone on; until then they wait
+        their turn, so that few folders are ever held in memory.
+
+        Args:
+            everything: also of folders too young, as they are about to be seen by others; their files are not sure.
+        """
+        while self._rows:
+            made = self._rows[0]
+            quiet = settled(made.finished, now)
+            if not (quiet or everything):
+                break
+            prints = [fingerprint(line) if quiet or settled(parse(line)[3], now) else UNSURE for line in made.lines]
+            seen = signature(self._rules, made.lines) if quiet else UNSETTLED
+            row = FolderRow(seen, self._rules, frozenset(), made.content)
+            self._index.put_folder(made.path, row, made.tree, prints)
+            self._rows.popleft()
+
+
+def _mode(entry: Entry) -> int:
+    return 0o777 if entry.kind == "exec" else 0o666

@@ -8,36 +8,28 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from mlgit.errors import InvalidError, MissingError, UnsafeError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
-from mlgit.fs.fingerprint import UNSURE, settled
-from mlgit.fs.link import reflink
-from mlgit.fs.scan import Seen, kind_of, scan
+from mlgit.fs.fingerprint import UNSURE, evidence, fingerprint, folder_evidence, name_of, parse, settled
+from mlgit.fs.scan import Seen, scan
 from mlgit.model import tree as trees
 from mlgit.model.oid import Oid
-from mlgit.model.relpath import RelPath, check_depth, check_name
+from mlgit.model.relpath import RelPath, check_depth, check_name, check_names
 from mlgit.model.tree import Content, Entry
-from mlgit.store.hashing import CHUNK, hash_file, new_hasher
-from mlgit.store.objects import LARGE, Store, Writer
+from mlgit.store.hashing import copy_hashed, hash_open
+from mlgit.store.objects import LARGE, Store
+from mlgit.store.writer import Writer
 from mlgit.work.ignore import Ignore
-from mlgit.work.index import UNSETTLED, FolderRow, Known, StatIndex, signature
+from mlgit.work.index import UNSETTLED, FolderRow, StatIndex, signature
 
 ATTEMPTS: Final = 3
-_NOTHING: Final = Content(Oid("blake3:" + "0" * 64), "tree", 0, 0)
-
-
-class _Level(NamedTuple):
-    """One folder under reading: its entries, its sub-folders' contents, what is known of its files, its row so far."""
-
-    seen: list[Seen]
-    below: dict[str, Content]
-    known: dict[str, Known]
-    row: FolderRow
+_UNKNOWN: Final = (UNSURE, None)
 
 
 class Identifier:
@@ -47,6 +39,7 @@ class Identifier:
         store: the cache, whose algorithm makes the ids and whose folder symbolic links may lead to.
         sink: where new content is saved; None to name it only.
         follow: save what a symbolic link out of the tracked folder leads to, instead of refusing it.
+        share: let the cache have large files as they are, by hard links, where it can; they become read-only.
         progress: called with the bytes of every file that was looked at.
 
     Attributes:
@@ -62,6 +55,7 @@ class Identifier:
         *,
         sink: Writer | None = None,
         follow: bool = False,
+        share: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self._root = root
@@ -70,6 +64,7 @@ class Identifier:
         self._ignore = ignore
         self._sink = sink
         self._follow = follow
+        self._share = share
         self._progress = progress
         self._started = index.disk_now()
         self._top = RelPath("")
@@ -95,21 +90,20 @@ class Identifier:
             found = parent.stat(path.name)
             if found is None:
                 return None
-            seen = Seen.of(path.name, found)
-            if seen.kind == "folder":
+            if stat.S_ISDIR(found.st_mode):
                 with parent.folder(path.name) as folder:
                     return self._folder(folder, path)
-            return self._single(parent, path, seen)
+            return self._single(parent, path, Seen.of(evidence(path.name, found)))
 
     def _single(self, parent: Folder, path: RelPath, seen: Seen) -> Content:
-        known = self._index.file(path)
-        if known is not None and known[0] == seen.print and self._kept(known[1].oid):
+        known, now = self._index.file(path), fingerprint(seen.evidence)
+        if known is not None and known[0] == now and self._kept(known[1].oid):
             return known[1]
-        entry = self._file(parent, path, seen)
+        entry = self._file(parent, path.parent, seen)
         if entry.kind == "link":
             raise UnsafeError(f"{path} is a symbolic link", hint="add what it leads to, or use --follow")
         content = Content(entry.oid, "file", entry.size)
-        self._index.put_file(path, seen.print if settled(seen.found, self._started) else UNSURE, content)
+        self._index.put_file(path, now if settled(seen.touched, self._started) else UNSURE, content)
         return content
 
     # -- folders -----------------------------------------------------------------------------------------------------
@@ -119,157 +113,156 @@ class Identifier:
         row = self._index.folder(path)
         if row is not None and row.rules != self._ignore.rules:
             row = None
-        ignored = row.ignored if row else frozenset()
-        seen = scan(folder, ignored)
-        out: set[str] = set()
-        below: dict[str, Content] = {}
-        for one in seen:
-            if one.kind != "folder":
+        lines, folders = scan(folder, row.ignored if row else frozenset())
+        out = self._ignore.among(path, [f"{name}/" for name in folders])
+        below = {}
+        for name in folders:
+            if f"{name}/" in out:
                 continue
-            if (row is None or one.name not in row.folders) and self._left_out(path, one):
-                out.add(one.mark)
-                continue
-            check_name(one.name, str(path))
-            with folder.folder(one.name) as child:
-                below[one.name] = self._folder(child, path.child(one.name))
-        now = self._signature(seen, below)
-        if row is not None and not out and row.signature == now and self._complete(path):
+            check_name(name, str(path))
+            with folder.folder(name) as child:
+                below[name] = self._folder(child, path.child(name))
+            lines.append(folder_evidence(name, below[name].oid.digest))
+        lines.sort()
+        if row is not None and not out and row.signature == self._signature(lines) and self._complete(path, row):
             return row.content
-        known = self._index.known(path, row) if row else {}
-        out |= {
-            one.mark for one in seen if one.kind != "folder" and one.name not in known and self._left_out(path, one)
-        }
+        out |= self._ignore.among(path, [name for name in map(name_of, lines) if name not in below])
         if out:
-            seen = [one for one in seen if one.mark not in out]
-            now = self._signature(seen, below)
-        level = FolderRow(now, self._ignore.rules, ignored | out, frozenset(below), _NOTHING)
-        return self._read_folder(folder, path, _Level(seen, below, known, level))
+            lines = [line for line in lines if name_of(line) in below or name_of(line) not in out]
+        ignored = row.ignored | out if row else out
+        return self._read_folder(folder, path, lines, below, ignored, self._index.known(path) if row else {})
 
-    def _left_out(self, path: RelPath, one: Seen) -> bool:
-        return self._ignore.matches(path.child(one.name), folder=one.kind == "folder")
+    def _signature(self, lines: Iterable[bytes]) -> bytes:
+        return signature(self._ignore.rules, lines)
 
-    def _signature(self, seen: list[Seen], below: dict[str, Content]) -> bytes:
-        return signature(
-            self._ignore.rules,
-            (
-                (one.name, "tree", below[one.name].oid) if one.kind == "folder" else (one.name, one.kind, one.print)
-                for one in seen
-                if one.kind != "folder" or one.name in below
-            ),
-        )
-
-    def _complete(self, path: RelPath) -> bool:
+    def _complete(self, path: RelPath, row: FolderRow) -> bool:
         """Whether everything of an unchanged folder is saved, if saving is asked for."""
         if self._sink is None:
             return True
         tree = self._index.tree(path) or b""
-        return self._sink.has(self._store.digest(tree)) and all(
-            self._sink.has(oid.digest) for kind, oid, _ in trees.children(tree) if kind != "tree"
-        )
+        digest = self._store.digest(tree)
+        return digest == row.content.oid.digest and self._sink.holds([digest, *trees.digests(tree)])
 
-    def _read_folder(self, folder: Folder, path: RelPath, level: _Level) -> Content:
+    def _read_folder(
+        self,
+        folder: Folder,
+        path: RelPath,
+        lines: list[bytes],
+        below: dict[str, Content],
+        ignored: frozenset[str],
+        known: dict[str, tuple[int, Entry]],
+    ) -> Content:
+        """Look at every entry of a folder that is new or changed, and remember it."""
+        names = [name_of(line) for line in lines]
+        check_names(names, str(path))
+        trees.check_collisions(names, str(path))
         entries, prints, quiet = [], [], True
-        trees.check_collisions([one.name for one in level.seen], str(path))
-        for one in level.seen:
-            if one.kind == "folder":
-                content = level.below[one.name]
-                entries.append(Entry(one.name, "tree", content.oid, content.size, content.files or 0))
+        for name, line in zip(names, lines, strict=True):
+            content = below.get(name)
+            if content is not None:
+                entries.append(Entry(name, "tree", content.oid, content.size, content.files or 0))
                 prints.append(UNSURE)
                 continue
-            last = level.known.get(one.name)
-            if (
-                last is not None
-                and last.print == one.print
-                and last.entry.kind == one.kind
-                and self._kept(last.entry.oid)
-            ):
-                entries.append(last.entry)
+            seen, now = parse(line), fingerprint(line)
+            last, entry = known.get(name, _UNKNOWN)
+            if entry is None or last != now or not self._kept(entry.oid):
+                entry = self._file(folder, path, Seen(*seen, line))
+            entries.append(entry)
+            if settled(seen[3], self._started):
+                prints.append(now)
             else:
-                check_name(one.name, str(path))
-                entries.append(self._file(folder, path.child(one.name), one))
-            rests = settled(one.found, self._started)
-            quiet &= rests
-            prints.append(one.print if rests else UNSURE)
-        return self._put_folder(path, level.row, entries, prints, quiet=quiet)
-
-    def _put_folder(
-        self, path: RelPath, row: FolderRow, entries: list[Entry], prints: list[int], *, quiet: bool
-    ) -> Content:
+                prints.append(UNSURE)
+                quiet = False
         data = trees.encode(entries)
         digest = self._sink.add(data) if self._sink is not None else self._store.digest(data)
-        oid = Oid.from_digest(self._store.algorithm, digest)
-        content = Content(oid, "tree", sum(e.size for e in entries), sum(e.files for e in entries))
-        row = row._replace(content=content, signature=row.signature if quiet else UNSETTLED)
-        self._index.put_folder(path, row, data, prints)
+        content = Content(self._oid(digest), "tree", sum(e.size for e in entries), sum(e.files for e in entries))
+        now_seen = self._signature(lines) if quiet else UNSETTLED
+        self._index.put_folder(path, FolderRow(now_seen, self._ignore.rules, ignored, content), data, prints)
         return content
 
     def _kept(self, oid: Oid) -> bool:
         return self._sink is None or self._sink.has(oid.digest)
 
+    def _oid(self, digest: bytes) -> Oid:
+        return Oid.from_digest(self._store.algorithm, digest)
+
     # -- files -------------------------------------------------------------------------------------------------------
 
     def _file(self, folder: Folder, path: RelPath, seen: Seen) -> Entry:
-        """Read one file or link, saving it if asked to."""
-        if seen.kind == "link":
-            return self._link(folder, path, seen.name)
-        if seen.kind == "other":
+        """Read one file or link in the folder `path`, saving it if asked to."""
+        if stat.S_ISLNK(seen.mode):
+            return self._link(folder, path.child(seen.name), seen.name)
+        if not stat.S_ISREG(seen.mode):
             raise InvalidError(
-                f"neither a file nor a folder (a pipe, socket or device): {path}",
+                f"neither a file nor a folder (a pipe, socket or device): {path.child(seen.name)}",
                 hint="remove it, or list it in .mlgitignore",
             )
-        before = seen
         for _ in range(ATTEMPTS):
             descriptor = folder.open(seen.name)
             try:
-                size = before.found.st_size
-                oid = self._small(descriptor, size) if size < LARGE else self._large(descriptor)
-                after = Seen.of(seen.name, os.fstat(descriptor))
+                before = os.fstat(descriptor)
+                shared = seen.size >= LARGE and self._shareable(before)
+                oid = self._small(descriptor, seen.size) if seen.size < LARGE else self._large(descriptor, shared)
+                after = evidence(seen.name, os.fstat(descriptor))
             finally:
                 os.close(descriptor)
-            if after.kind not in ("file", "exec"):
-                break
-            if oid is not None and before.print == after.print:
+            if after == seen.evidence and oid is not None:
+                if shared and not self._give(folder, seen.name, oid):
+                    continue
                 if self._progress is not None:
-                    self._progress(size)
-                return Entry(seen.name, after.kind, oid, size)
-            before = after
-        raise InvalidError(f"{path} keeps changing while it is read", hint="stop the program that writes it")
+                    self._progress(seen.size)
+                return Entry(seen.name, "exec" if seen.mode & 0o100 else "file", oid, seen.size)
+            seen = Seen.of(after)
+            if not stat.S_ISREG(seen.mode):
+                break
+        raise InvalidError(
+            f"{path.child(seen.name)} keeps changing while it is read", hint="stop the program that writes it"
+        )
 
     def _small(self, descriptor: int, size: int) -> Oid | None:
         data = os.read(descriptor, size + 1)
         if len(data) != size:
             return None
-        digest = self._sink.add(data) if self._sink is not None else self._store.digest(data)
-        return Oid.from_digest(self._store.algorithm, digest)
+        return self._oid(self._sink.add(data) if self._sink is not None else self._store.digest(data))
 
-    def _large(self, descriptor: int) -> Oid:
-        if self._sink is None:
-            hasher = new_hasher(self._store.algorithm)
-            while data := os.read(descriptor, CHUNK):
-                hasher.update(data)
-            return Oid.from_digest(self._store.algorithm, hasher.digest())
+    def _shareable(self, found: os.stat_result) -> bool:
+        """Whether a large file may become an object of the cache: this user's, with no other name, not executable."""
+        own = os.name != "nt" and found.st_uid == os.geteuid()
+        return self._share and self._sink is not None and own and found.st_nlink == 1 and not found.st_mode & 0o100
+
+    def _give(self, folder: Folder, name: str, oid: Oid) -> bool:
+        """Make a file an object of the cache; false if these disks do not allow it, and files must be copied.
+
+        Nothing is given if the cache has the object.
+        """
+        if self._sink is None or self._sink.has(oid.digest):
+            return True
         temp = self._store.temporary()
         try:
-            oid = self._copy_hashed(descriptor, temp)
+            folder.give(name, temp)
+        except OSError:
+            self._share = False
+            return False
+        try:
+            self._sink.add_file(oid, temp, move=True)
+        finally:
+            temp.unlink(missing_ok=True)
+        return True
+
+    def _large(self, descriptor: int, shared: bool) -> Oid:
+        if self._sink is None or shared:
+            return hash_open(self._store.algorithm, descriptor)
+        temp = self._store.temporary()
+        try:
+            writer = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                oid = copy_hashed(self._store.algorithm, descriptor, writer, clone=True)
+            finally:
+                os.close(writer)
             self._sink.add_file(oid, temp, move=True)
         finally:
             temp.unlink(missing_ok=True)
         return oid
-
-    def _copy_hashed(self, descriptor: int, temp: Path) -> Oid:
-        writer = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            try:
-                reflink(descriptor, writer)
-                return hash_file(self._store.algorithm, temp)
-            except OSError:
-                hasher = new_hasher(self._store.algorithm)
-            while data := os.read(descriptor, CHUNK):
-                hasher.update(data)
-                atomic.write_all(writer, data)
-            return Oid.from_digest(self._store.algorithm, hasher.digest())
-        finally:
-            os.close(writer)
 
     def _link(self, folder: Folder, path: RelPath, name: str) -> Entry:
         target = folder.readlink(name)
@@ -300,9 +293,9 @@ class Identifier:
         real = Path(os.path.realpath(link))
         with Folder.beneath(real.parent) as folder:
             found = folder.stat(real.name)
-            if found is None or kind_of(found) not in ("file", "exec"):
+            if found is None or not stat.S_ISREG(found.st_mode):
                 raise UnsafeError(f"{path} leads to no file: {real}", hint="only links to files can be followed")
-            entry = self._file(folder, path, Seen.of(real.name, found))
+            entry = self._file(folder, path.parent, Seen.of(evidence(real.name, found)))
         return Entry(path.name, entry.kind, entry.oid, entry.size)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pathspec import PathSpec
 
 NAME: Final = ".mlgitignore"
+_SPECIAL: Final = re.compile(r"[*?\\/]")
 DEFAULT: Final = """\
 # Names that mlgit leaves out of tracked folders; the syntax of .gitignore.
 .DS_Store
@@ -46,10 +49,38 @@ class Ignore:
         from pathspec import GitIgnoreSpec
 
         try:
-            return GitIgnoreSpec.from_lines(self._text.decode().splitlines())
-        except (UnicodeDecodeError, ValueError) as error:
-            raise InvalidError(f"{self._path}: {error}", hint="use the syntax of .gitignore, in UTF-8") from error
+            return GitIgnoreSpec.from_lines(self._lines)
+        except ValueError as error:
+            raise self._unreadable(error) from error
+
+    @functools.cached_property
+    def _lines(self) -> list[str]:
+        try:
+            return self._text.decode().splitlines()
+        except UnicodeDecodeError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: ValueError) -> InvalidError:
+        return InvalidError(f"{self._path}: {error}", hint="use the syntax of .gitignore, in UTF-8")
 
     def matches(self, path: str, *, folder: bool) -> bool:
         """Whether the root-relative `path` is left out."""
-        return bool(self._text) and self._spec.match_file(path + "/" if folder else path)
+        parent, _, name = path.rpartition("/")
+        return bool(self.among(parent, [f"{name}/" if folder else name]))
+
+    @functools.cached_property
+    def _needles(self) -> set[str]:
+        """A text for every rule that any path it matches must contain, so that most names need no matching."""
+        rules = [line.partition("[")[0].lstrip("!").strip() for line in self._lines if line.strip() and line[0] != "#"]
+        return {max(_SPECIAL.split(rule), key=len) for rule in rules}
+
+    def among(self, folder: str, names: Collection[str]) -> frozenset[str]:
+        """Those of `names` in the root-relative `folder` that are left out; a sub-folder's has a slash at its end."""
+        start = f"{folder}/" if folder else ""
+        together = start + "\n".join(names)
+        needles = [needle for needle in self._needles if needle in together]
+        return frozenset(
+            name
+            for name in (names if needles else ())
+            if any(needle in start + name for needle in needles) and self._spec.match_file(start + name)
+        )

@@ -24,7 +24,7 @@ from mlgit.model import tree as trees
 from mlgit.model.oid import Oid
 from mlgit.model.tree import Content, Entry
 
-VERSION: Final = 2
+VERSION: Final = 3
 UNSETTLED: Final = b""
 _SCHEMA: Final = """
 CREATE TABLE folders (path TEXT PRIMARY KEY, row BLOB, seal BLOB, tree BLOB, prints BLOB) WITHOUT ROWID;
@@ -38,33 +38,23 @@ class FolderRow(NamedTuple):
     Attributes:
         signature: of its entries when it was read; `UNSETTLED` when some were too young to be trusted.
         rules: digest of the ignore rules that judged its names.
-        ignored: marks (names, with a slash for folders) that the rules leave out.
-        folders: names of its sub-folders.
+        ignored: names, with a slash at the end for folders, that the rules leave out.
     """
 
     signature: bytes
     rules: bytes
     ignored: frozenset[str]
-    folders: frozenset[str]
     content: Content
 
 
-class Known(NamedTuple):
-    """A file as last read: its fingerprint then, and its entry."""
-
-    print: int
-    entry: Entry
-
-
-def signature(rules: bytes, entries: Iterable[tuple[str, str, int | Oid]]) -> bytes:
+def signature(rules: bytes, lines: Iterable[bytes]) -> bytes:
     """128 bits over a folder's entries.
 
     Args:
         rules: digest of the ignore rules in force.
-        entries: (name, kind, fingerprint) of each file, and (name, `tree`, oid) of each sub-folder, sorted by name.
+        lines: evidence on each entry, sorted.
     """
-    parts = [f"{kind}/{name}/{evidence}" for name, kind, evidence in entries]
-    return xxh3_128_digest(rules + "\0".join(parts).encode(errors="surrogateescape"))
+    return xxh3_128_digest(rules + b"".join(lines))
 
 
 class StatIndex:
@@ -115,18 +105,17 @@ class StatIndex:
         values = self._row("SELECT row, seal FROM folders WHERE path=?", path)
         if values is None:
             return None
-        seen, rules, oid, size, files, count, *names = values
+        seen, rules, oid, size, files, *ignored = values
         content = Content(Oid(oid), "tree", int(size), int(files))
-        ignored, folders = frozenset(names[: int(count)]), frozenset(names[int(count) :])
-        return FolderRow(bytes.fromhex(seen), bytes.fromhex(rules), ignored, folders, content)
+        return FolderRow(bytes.fromhex(seen), bytes.fromhex(rules), frozenset(ignored), content)
 
     def tree(self, path: str) -> bytes | None:
         """The canonical tree of a folder as last read; whoever uses it compares its hash."""
         row = self._one("SELECT tree FROM folders WHERE path=?", path)
         return bytes(row[0]) if row else None
 
-    def known(self, path: str, row: FolderRow) -> dict[str, Known]:
-        """Every file of the folder `path`, whose row is `row`, as last read, by name."""
+    def known(self, path: str) -> dict[str, tuple[int, Entry]]:
+        """Fingerprint and entry of every file of the folder `path` as last read, by name."""
         found = self._one("SELECT tree, prints FROM folders WHERE path=?", path)
         if found is None or found[1][-8:] != xxh3_64_digest(found[0] + found[1][:-8]):
             return {}
@@ -135,11 +124,7 @@ class StatIndex:
         except MlgitError:
             return {}
         prints = struct.unpack(f"<{len(entries)}Q", found[1][:-8])
-        return {
-            entry.name: Known(seen, entry)
-            for entry, seen in zip(entries, prints, strict=True)
-            if entry.name not in row.folders
-        }
+        return {entry.name: (seen, entry) for entry, seen in zip(entries, prints, strict=True) if entry.kind != "tree"}
 
     def put_folder(self, path: str, row: FolderRow, tree: bytes, prints: list[int]) -> None:
         """Remember a folder.
@@ -149,8 +134,8 @@ class StatIndex:
             prints: fingerprint of every entry, sorted as the tree; `UNSURE` for young files and for sub-folders.
         """
         content = row.content
-        numbers = (content.size, content.files or 0, len(row.ignored))
-        values = _join(row.signature.hex(), row.rules.hex(), content.oid, *numbers, *row.ignored, *row.folders)
+        numbers = (content.size, content.files or 0)
+        values = _join(row.signature.hex(), row.rules.hex(), content.oid, *numbers, *row.ignored)
         packed = struct.pack(f"<{len(prints)}Q", *prints)
         sealed = packed + xxh3_64_digest(tree + packed)
         self._write(

@@ -142,7 +142,14 @@ class Workspace:
         saved = {}
         with self._learning(), Writer(self.store) as writer:
             reader = Identifier(
-                self.root, self.store, self.index, self.ignore, sink=writer, follow=follow, progress=progress
+                self.root,
+                self.store,
+                self.index,
+                self.ignore,
+                sink=writer,
+                follow=follow,
+                share=self._links()[0] in ("hardlink", "symlink") and not self.config.shared,
+                progress=progress,
             )
             for path in paths:
                 content = reader.content(path, top)
@@ -272,7 +279,15 @@ class Workspace:
         """Replace large files by links into the cache where the configuration asks for shared ones."""
         if self._links()[0] in ("reflink", "copy"):
             return
-        self.apply(CheckoutPlan([FolderStep(*one) for one in self._large_files(path, content, self.stored_tree)]), path)
+        steps = [FolderStep(*one) for one in self._large_files(path, content, self.stored_tree)]
+        self.apply(CheckoutPlan([one for one in steps if not self._is_object(one)]), path)
+
+    def _is_object(self, step: FolderStep) -> bool:
+        """Whether the file of a step of one file is a hard link to its object, and is to be one."""
+        (entry,) = step.put
+        local = self.store.linkable(entry.oid)
+        same = local is not None and os.path.samestat(os.lstat(self.root / step.path.child(entry.name)), local.stat())
+        return same and self._links()[0] == "hardlink"
 
     def unprotect(self, path: RelPath, content: Content) -> None:
         """Turn links into the cache into writable copies of their own; `identify` has just found `content`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlgit.errors import InvalidError, MlgitError, UnsafeError
-from mlgit.model.relpath import MAX_DEPTH, RelPath, check_depth, collisions
+from mlgit.model.relpath import MAX_DEPTH, RelPath, check_depth, check_name, check_names, collisions
 
 UNSAFE = (
     *("/etc/passwd", "//server/share", "\\windows", "\\\\?\\C:\\x", "C:\\x", "c:/x", "..", "../x", "a/../b", "a/.."),
@@ -99,3 +100,18 @@ def test_collisions_name_both() -> None:
 def test_quoted_is_one_word_of_a_shell(text: str) -> None:
     assert shlex.split(RelPath(text).quoted) == [text]
     assert (RelPath(text).quoted == text) == (text in ("a/b.csv", "é"))
+
+
+PARTS = [part for text in (*UNSAFE, *FINE) for part in text.split("/")]
+
+
+@given(st.lists(st.sampled_from(PARTS) | st.text("ab.\n/~", max_size=4) | st.just("x" * 256), max_size=6))
+def test_names_are_judged_together_as_each_alone(names: list[str]) -> None:
+    def refused(check: Callable[[], object]) -> str | None:
+        try:
+            check()
+        except MlgitError as error:
+            return f"{type(error)} {error}"
+        return None
+
+    assert refused(lambda: check_names(names)) == refused(lambda: [check_name(name) for name in names])

@@ -22,6 +22,7 @@ from mlgit.model.relpath import MAX_DEPTH
 from mlgit.model.tree import Content, Entry
 from mlgit.repo import Repo
 from mlgit.store.objects import LARGE
+from mlgit.store.writer import Writer
 
 Save = Callable[..., Content]
 Checkout = Callable[..., bool]
@@ -265,7 +266,7 @@ def test_sizes_and_counts_that_lie_are_refused(repo: Repo, checkout: Checkout, l
 
 def test_a_tree_too_deep_is_refused(repo: Repo, checkout: Checkout) -> None:
     store = repo.workspace.store
-    with store.writer() as writer:
+    with Writer(store) as writer:
         oid = Oid.from_digest("blake3", writer.add(trees.HEADER))
         for _ in range(MAX_DEPTH + 5):
             oid = Oid.from_digest("blake3", writer.add(trees.encode([Entry("d", "tree", oid, 0, 0)])))
@@ -350,6 +351,22 @@ def test_across_file_systems(repo: Repo, data: Path, save: Save, look: Look) -> 
         assert_healthy(moved, tidy=True)
     finally:
         shutil.rmtree(cache, ignore_errors=True)
+
+
+def test_an_edit_right_after_a_checkout_is_seen(
+    repo: Repo, data: Path, save: Save, checkout: Checkout, look: Look
+) -> None:
+    """Row 30: the fingerprints that a checkout leaves behind do not cover what happens in the same tick."""
+    content = save("data")
+    for number in range(30):
+        shutil.rmtree(data)
+        checkout("data", content)
+        (data / "a.txt").write_text(f"{number:03}")
+        now = look("data")
+        assert now is not None and now.oid != content.oid
+        assert (now.size, now.files) == (content.size, content.files)
+        (data / "a.txt").write_text("aaa")
+    assert look("data") == content
 
 
 def test_only_a_part_comes(repo: Repo, data: Path, save: Save) -> None:

@@ -15,6 +15,7 @@ from health import assert_healthy
 from xxhash import xxh3_128_digest
 
 from mlgit.errors import DiskError, InvalidError, MlgitError, UnsafeError
+from mlgit.fs import link
 from mlgit.fs.confine import Folder
 from mlgit.model import tree as trees
 from mlgit.model.relpath import MAX_DEPTH
@@ -81,6 +82,61 @@ def test_nothing_is_read_twice(data: Path, look: Look, reads: list[str], settle:
     (data / "sub" / "b.txt").write_text("changed")
     assert look("data") != first
     assert reads == ["b.txt"]
+
+
+def test_one_edit_in_a_flat_folder_costs_one_read(
+    repo: Repo, look: Look, save: Save, reads: list[str], settle: Callable[[Path], None]
+) -> None:
+    flat = repo.root / "flat"
+    flat.mkdir()
+    for number in range(2000):
+        (flat / f"f{number}").write_text(str(number))
+    settle(flat)
+    first = save("flat")
+    assert len(reads) == 2000
+    reads.clear()
+    (flat / "f77").write_text("##")
+    second = look("flat")
+    assert second is not None and second != first
+    assert (second.size, second.files, reads) == (first.size, 2000, ["f77"])
+    assert save("flat") == second
+    (flat / "f77").write_text("77")
+    assert save("flat") == first
+    assert_healthy(repo, bytes_of_user=[b"##"])
+
+
+def test_a_mode_alone_is_a_change(data: Path, look: Look, save: Save, settle: Callable[[Path], None]) -> None:
+    settle(data.parent)
+    first = save("data")
+    found = (data / "a.txt").stat()
+    (data / "a.txt").chmod(0o755)
+    os.utime(data / "a.txt", ns=(found.st_atime_ns, found.st_mtime_ns))
+    second = look("data")
+    assert second not in (None, first)
+    assert save("data") == second
+    (data / "a.txt").chmod(0o644)
+    assert look("data") == first
+
+
+def test_a_large_file_that_changes_while_it_is_copied_is_copied_again(
+    repo: Repo, data: Path, save: Save, large: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 31."""
+    (data / "large").write_bytes(large)
+    real, calls = link._copy_range, iter(range(10**6))
+
+    def copy(reader: int, writer: int, start: int, length: int) -> int:
+        moved = real(reader, writer, start, length)
+        if next(calls) == 0:
+            with open(data / "large", "r+b") as file:
+                file.write(b"new")
+        return moved
+
+    monkeypatch.setattr(link, "_copy_range", copy)
+    save("data")
+    monkeypatch.undo()
+    assert (data / "large").read_bytes() == b"new" + large[3:]
+    assert_healthy(repo, bytes_of_user=[b"new" + large[3:]], tidy=True)
 
 
 def test_a_same_size_edit_with_its_time_put_back_is_seen(
@@ -163,20 +219,19 @@ def test_a_file_that_never_rests_is_refused(repo: Repo, data: Path, monkeypatch:
     """Row 31: somebody writes between every look and the next."""
     path = data / "busy"
     path.write_bytes(b"x" * size)
-    real = os.read
+    real = os.fstat
     counter = iter(range(10**6))
 
-    def read(descriptor: int, wanted: int) -> bytes:
-        found = real(descriptor, wanted)
+    def fstat(descriptor: int) -> os.stat_result:
         with open(path, "r+b") as file:
             file.write(str(next(counter)).encode())
-        return found
+        return real(descriptor)
 
-    monkeypatch.setattr(os, "read", read)
+    monkeypatch.setattr(os, "fstat", fstat)
     with pytest.raises(InvalidError, match="busy keeps changing"):
         repo.workspace.save([repo.path("data", repo.root)])
     monkeypatch.undo()
-    assert not repo.workspace.store.catalog.places.get(hash_bytes("blake3", b"aaa").digest)
+    assert not repo.workspace.store.catalog.knows(hash_bytes("blake3", b"aaa").digest)
 
 
 def test_a_writer_beside_add_never_gives_a_wrong_id(repo: Repo, data: Path, save: Save) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlgit.fs.fingerprint import evidence, folder_evidence
 from mlgit.model import tree as trees
 from mlgit.model.oid import Oid
 from mlgit.model.tree import Content, Entry
@@ -20,9 +21,7 @@ from mlgit.work.index import FolderRow, StatIndex, signature
 Save = Callable[..., Content]
 Look = Callable[[str], Content | None]
 OID = Oid("blake3:" + "a" * 64)
-ROW = FolderRow(
-    b"s" * 16, b"r" * 16, frozenset({"x/", "y", "bad\udcff"}), frozenset({"sub"}), Content(OID, "tree", 7, 2)
-)
+ROW = FolderRow(b"s" * 16, b"r" * 16, frozenset({"x/", "y", "bad\udcff"}), Content(OID, "tree", 7, 2))
 ENTRIES = [Entry("f", "file", OID, 3), Entry("sub", "tree", OID, 4, 1)]
 TREE = trees.encode(ENTRIES)
 
@@ -50,7 +49,7 @@ def test_rows_come_back(index: StatIndex, tmp_path: Path) -> None:
     again = StatIndex(tmp_path / "index.db")
     assert again.folder("data") == ROW
     assert again.tree("data") == TREE
-    assert {name: known.print for name, known in again.known("data", ROW).items()} == {"f": 5}
+    assert again.known("data") == {"f": (5, ENTRIES[0])}
     assert again.file("one") == ((1 << 64) - 1, Content(OID, "file", 9))
     assert again.folder("none") is again.file("none") is again.tree("none") is None
     again.drop("data")
@@ -65,17 +64,33 @@ def test_dropping_takes_what_is_below_and_nothing_else(index: StatIndex) -> None
     assert [path for path in ("a", "a/b", "a/b/c", "a0", "a-b", "ab") if index.folder(path)] == ["a0", "a-b", "ab"]
 
 
+NUMBERS = st.integers(0, 2**63 - 1)
+
+
+def _stat(mode: int, inode: int, size: int, mtime: int, ctime: int) -> os.stat_result:
+    times = {"st_mtime_ns": mtime, "st_ctime_ns": ctime}
+    return os.stat_result((mode, inode, 0, 0, 0, 0, size, 0, 0, 0), times)
+
+
 @given(
     st.lists(
-        st.tuples(st.text(max_size=5), st.sampled_from(["file", "exec", "link"]), st.integers(0, 2**64 - 1)), max_size=4
-    )
+        st.tuples(st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=5), NUMBERS),
+        max_size=4,
+    ),
+    st.tuples(st.integers(0, 2**16), NUMBERS, NUMBERS, NUMBERS, NUMBERS),
 )
-def test_signatures_differ_when_anything_does(entries: list[tuple[str, str, int]]) -> None:
-    base = signature(b"r", entries)
-    assert signature(b"q", entries) != base
-    for at, (name, kind, seen) in enumerate(entries):
-        for other in ((name + "x", kind, seen), (name, kind, seen ^ 1)):
-            assert signature(b"r", [*entries[:at], other, *entries[at + 1 :]]) != base
+def test_signatures_differ_when_anything_does(
+    entries: list[tuple[str, int]], values: tuple[int, int, int, int, int]
+) -> None:
+    lines = [evidence(name, _stat(0o100644, 1, size, 2, 3)) for name, size in entries]
+    found = _stat(*values)
+    base = signature(b"r", [*lines, evidence("x", found)])
+    others = [_stat(*(one ^ (which == at) for at, one in enumerate(values))) for which in range(len(values))]
+    assert base not in {signature(b"r", [*lines, evidence("x", other)]) for other in others}
+    assert base != signature(b"q", [*lines, evidence("x", found)])
+    assert base != signature(b"r", [*lines, evidence("xx", found)])
+    assert base != signature(b"r", [*lines, evidence("x", found), folder_evidence("y", b"d" * 32)])
+    assert signature(b"r", [folder_evidence("y", b"d" * 32)]) != signature(b"r", [folder_evidence("y", b"e" * 32)])
 
 
 def test_every_damaged_byte_costs_time_only(repo: Repo, data: Path, look: Look) -> None:

@@ -52,6 +52,40 @@ def test_large_files_are_linked_and_read_only(repo: Repo, shared: Path, kind: st
     assert_healthy(repo, bytes_of_user=[large], tidy=True)
 
 
+def test_a_large_file_is_given_to_the_cache_and_not_copied(repo: Repo, kind: str, large: bytes, save: Save) -> None:
+    folder = repo.root / "data"
+    folder.mkdir()
+    (folder / "large").write_bytes(large)
+    before = (folder / "large").stat().st_ino
+    save("data")
+    assert (folder / "large").stat().st_ino == before
+    assert_healthy(repo, bytes_of_user=[large], tidy=True)
+
+
+@pytest.mark.parametrize("why", ["it has another name", "it is executable", "the cache has the object"])
+def test_a_file_that_may_not_be_given_is_copied(repo: Repo, kind: str, large: bytes, save: Save, why: str) -> None:
+    folder = repo.root / "data"
+    folder.mkdir()
+    file, other = folder / "large", repo.root / "other"
+    file.write_bytes(large)
+    if why == "it has another name":
+        os.link(file, other)
+    elif why == "it is executable":
+        file.chmod(0o755)
+    else:
+        save("data")
+        file.unlink()
+        file.write_bytes(large)
+    mode, number = file.stat().st_mode, file.stat().st_ino
+    save("data")
+    assert file.read_bytes() == large
+    assert (number in {path.stat().st_ino for path in (repo.root / ".mlgit/cache").rglob("*")}) is False
+    if other.exists():
+        assert (other.stat().st_ino, other.stat().st_mode) == (number, mode)
+        other.write_bytes(b"written through its other name")
+    assert_healthy(repo, bytes_of_user=[large], tidy=True)
+
+
 def test_checkout_links_again(repo: Repo, shared: Path, large: bytes, save: Save, checkout: Checkout) -> None:
     content = save("data")
     shutil.rmtree(shared.parent)
