@@ -9,7 +9,9 @@ def main() -> None:
     gc.set_threshold(100_000)  # next to nothing that one command makes is garbage before it ends
     from mlgit.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # else the interpreter looks through everything for garbage once more before it ends
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -88,12 +88,17 @@ class Git:
         except FileNotFoundError as error:
             raise MissingError("the program `git` is not installed", hint="install Git and try again") from error
         if done.returncode:
-            words = done.stderr.decode(errors="replace").strip().splitlines()
-            raise InvalidError(
-                f"git {arguments[0]}: {words[-1] if words else f'exit {done.returncode}'}",
-                hint=f"run `git {arguments[0]}` by hand to see more",
-            )
+            raise self._failure(arguments[0], done)
         return done.stdout
+
+    def _failure(self, command: str, done: subprocess.CompletedProcess[bytes]) -> InvalidError:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        distrust = [line for line in words if "dubious ownership" in line]
+        said = (distrust or words or [f"exit {done.returncode}"])[-1]
+        hint = f"run `git {command}` by hand to see more"
+        if distrust:
+            hint = f"if you trust its owner: git config --global --add safe.directory '{self.top}'"
+        return InvalidError(f"git {command}: {said}", hint=hint)
 
     def _answer(self, *arguments: str) -> str | None:
         """What a quiet question to Git printed; None where its answer is no.
@@ -152,6 +157,10 @@ class Git:
             _, mode, _, blob, kind = head.split(" ")
             found.append(Blob(path, mode, "" if kind == "D" else blob))
         return found
+
+    def has_conflicts(self) -> bool:
+        """Whether Git's index holds files that a merge could not decide."""
+        return bool(self.run("ls-files", "--unmerged", "-z"))
 
     def blobs(self, commit: str | None, *specs: str) -> list[Blob]:
         """Files of a commit, or of the index if None, at or below the paths `specs`; all without them."""
@@ -250,21 +259,75 @@ class Git:
         Args:
             branches: the tips of all branches, remote-tracking ones too.
             tags: all tagged commits.
-            every: every commit that any reference reaches.
+            every: every commit that any reference reaches, newest first.
         """
         found: dict[str, str] = {}
         if branches:
-            found |= self._tips("refs/heads", "refs/remotes")
+            found |= {commit: name for name, commit in self.tips("refs/heads", "refs/remotes").items()}
         if tags:
-            found |= self._tips("refs/tags")
+            found |= {commit: name for name, commit in self.tips("refs/tags").items()}
         if every:
             found |= {commit: commit[:7] for commit in self.run("rev-list", "--all").split()}
         return found
 
-    def _tips(self, *prefixes: str) -> dict[str, str]:
-        shape = "%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end) %(refname:short)"
-        lines = self.run("for-each-ref", f"--format={shape}", *prefixes).splitlines()
-        return dict(line.split(" ", 1) for line in lines)
+    def tips(self, *prefixes: str, annotated: bool = False) -> dict[str, str]:
+        """Commits that the references below `prefixes` name: the reference in short → id.
+
+        Args:
+            annotated: only tags that are objects of their own.
+
+        Raises:
+            InvalidError: a reference leads nowhere.
+        """
+        lines = self.run("for-each-ref", "--format=%(objectname) %(refname:short)", *prefixes).splitlines()
+        found = {}
+        for line, (commit, kind) in zip(lines, self._peeled(lines), strict=True):
+            one, _, name = line.partition(" ")
+            if kind == "missing":
+                raise InvalidError(f"{name} names an object that Git lacks: {one}", hint="run `git fsck`")
+            if kind == "commit" and (not annotated or one != commit):
+                found[name] = commit
+        return found
+
+    def _peeled(self, lines: Iterable[str]) -> list[tuple[str, str]]:
+        """Id and kind of what the object that each line begins with leads to, through tags of tags."""
+        data = "".join(f"{line.partition(' ')[0]}^{{}}\n" for line in lines).encode()
+        answers = self.run("cat-file", "--batch-check=%(objectname) %(objecttype)", data=data).splitlines()
+        return [(one, kind) for one, _, kind in (answer.partition(" ") for answer in answers)]
+
+    def since(self, moment: float) -> dict[str, str]:
+        """Commits made at or after `moment` (seconds since the epoch) that any reference reaches: id → short id.
+
+        Every commit is looked at: with clocks that disagree, an old one may have young ancestors.
+        """
+        words = [line.split(" ") for line in self.run("log", "--all", "--format=%H %ct").splitlines()]
+        return {commit: commit[:7] for commit, made in words if int(made) >= moment}
+
+    def recent(self, number: int) -> dict[str, str]:
+        """The last `number` commits of HEAD, first parents only: id → short id."""
+        if self.head() is None:
+            return {}
+        listed = self.run("rev-list", "--first-parent", f"--max-count={number}", "HEAD").split()
+        return {commit: commit[:7] for commit in listed}
+
+    def stashes(self) -> dict[str, str]:
+        """The commits of every `git stash` entry: working tree, index, untracked files."""
+        if self._answer("rev-parse", "--verify", "-q", "refs/stash") is None:
+            return {}
+        found: dict[str, str] = {}
+        for number, line in enumerate(self.run("log", "-g", "--format=%H %P", "refs/stash").splitlines()):
+            commit, _, *others = line.split(" ")
+            found |= dict.fromkeys((commit, *others), f"stash@{{{number}}}")
+        return found
+
+    def root_trees(self, commits: Iterable[str]) -> dict[str, str]:
+        """Commit → the id of its tree at the mlgit root; commits that have none there are left out."""
+        listed = list(commits)
+        below = f":{self.prefix.rstrip('/')}" if self.prefix else "^{tree}"
+        data = "".join(f"{commit}{below}\n" for commit in listed).encode(errors="surrogateescape")
+        lines = self.run("cat-file", "--batch-check=%(objectname) %(objecttype)", data=data).splitlines()
+        words = [line.split(" ") for line in lines]
+        return {commit: word[0] for commit, word in zip(listed, words, strict=True) if word[1:] == ["tree"]}
 
     def outgoing(self, tip: str, remote: str, known: str, patterns: Sequence[str]) -> Sequence[str]:
         """Commits that a push of `tip` sends and that touch a file of `patterns`, the newest first.

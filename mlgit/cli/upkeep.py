@@ -13,7 +13,6 @@ from mlgit.cli.session import session_of
 from mlgit.errors import RefusedError, UsageError
 
 app = typer.Typer(rich_markup_mode=None)
-_SHOWN = 20
 
 
 @app.command()
@@ -38,38 +37,56 @@ def gc(
     branches: AllBranches = False,
     tags: AllTags = False,
     commits: Everything = False,
+    experiments: Annotated[
+        bool, typer.Option("--experiments", "--all-experiments", "-E", help="Also what experiments track.")
+    ] = False,
+    registry: Annotated[bool, typer.Option("--registry", help="Also what registered models' tags track.")] = False,
+    date: Annotated[
+        str | None, typer.Option("--date", metavar="DATE", help="Also what commits on or after this day track.")
+    ] = None,
+    num: Annotated[
+        int, typer.Option("--num", "-n", metavar="N", min=0, help="Also what the last N commits of HEAD track.")
+    ] = 0,
+    revs: Annotated[
+        list[str] | None, typer.Option("--rev", help="Also what this commit tracks; may be given often.")
+    ] = None,
     grace: Annotated[float, typer.Option("--grace", help="Leave files younger than this many hours.")] = 2.0,
     yes: Yes = False,
     dry_run: DryRun = False,
+    json: Json = False,
+    md: Markdown = False,
 ) -> None:
     """Delete cached data that nothing kept names."""
-    from mlgit.model.report import count, format_bytes
-    from mlgit.ops.upkeep.collect import Keep, collect, plan_collection
+    from mlgit.ops.upkeep import collect as collecting
 
     session = session_of(context)
     repo = session.repo
-    if not (workspace or branches or tags or commits):
+    since = None if date is None else collecting.parse_moment(date)
+    keep = collecting.Keep(branches, tags, commits, experiments, registry, since, num, tuple(revs or ()))
+    if not (workspace or keep.history):
         raise UsageError(
-            "gc needs to know what to keep", hint="-w this working tree, -a all branches, -T all tags, -A all commits"
+            "gc needs to know what to keep",
+            hint="-w this working tree, -a all branches, -T all tags, -A all commits; more in `mlgit gc --help`",
         )
     if not grace >= 0:  # NaN too: nothing is ever younger than that
         raise UsageError(f"--grace must not be negative: {grace}", hint="give hours, such as 2")
     with repo.workspace.writing("gc", alone_in_cache=True):
-        sweep = plan_collection(repo, Keep(branches, tags, commits), grace=grace * 3600)
-        young = f"; {count(sweep.young, 'object')} younger than {grace:g} h left alone" if sweep.young else ""
-        if not sweep.dead and not sweep.delete:
-            render.say(session, f"nothing to delete{young}")
-            return
-        what = f"{count(len(sweep.dead), 'object')}, {format_bytes(sweep.freed)}"
-        if dry_run:
-            shown = [f"delete {oid} ({format_bytes(size)})" for oid, size in list(sweep.dead.items())[:_SHOWN]]
-            more = len(sweep.dead) - len(shown)
-            render.plan(session, [*shown, *([f"and {more} more"] if more else []), f"{what} in all{young}"])
-            return
-        if not yes and not (session.ask and typer.confirm(f"delete {what} that nothing kept names?", err=True)):
-            raise RefusedError(f"not deleted: {what}", hint="look with --dry-run, then agree with --yes")
-        collect(repo, sweep)
-    render.say(session, f"deleted {what}{young}")
+        sweep = collecting.plan_collection(repo, keep, grace=grace * 3600)
+        what = collecting.summary(sweep)
+        ready = bool(sweep.dead or sweep.delete or sweep.rewrite) and not dry_run
+        machine = json or md
+        if not machine:
+            render.report(session, collecting.report(sweep, keep, brief=True))
+        if ready:
+            if not yes and not (session.ask and typer.confirm(f"delete {what} that nothing kept names?", err=True)):
+                raise RefusedError(f"not deleted: {what}", hint="look with --dry-run, then agree with --yes")
+            collecting.collect(repo, sweep)
+    if machine:
+        render.report(session, collecting.report(sweep, keep, deleted=ready), json=json, md=md)
+    if dry_run:
+        render.say(session, "nothing was changed (--dry-run)")
+    else:
+        render.say(session, f"deleted {what}" if ready else "nothing to delete")
 
 
 @app.command()
@@ -78,6 +95,9 @@ def fsck(
     full: Annotated[bool, typer.Option("--full", help="Compare every byte with its id.")] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Set damaged objects aside and fetch them from a remote that has them.")
+    ] = False,
+    rebuild_index: Annotated[
+        bool, typer.Option("--rebuild-index", help="Write the cache's index anew from its packs and files first.")
     ] = False,
     remote: RemoteName = None,
     json: Json = False,
@@ -88,13 +108,18 @@ def fsck(
 
     session = session_of(context)
     repo = session.repo
-    if repair and remote:
-        raise UsageError("--repair mends the cache, not a remote", hint="push again from a clone that has the data")
+    if (repair or rebuild_index) and remote:
+        option = "--repair" if repair else "--rebuild-index"
+        raise UsageError(f"{option} mends the cache, not a remote", hint="push again from a clone that has the data")
     with (
-        repo.workspace.writing("fsck", alone_in_cache=True) if repair else repo.workspace.using_cache("fsck"),
+        repo.workspace.writing("fsck", alone_in_cache=True)
+        if repair or rebuild_index
+        else repo.workspace.using_cache("fsck"),
         bar(session, "checking") as progress,
     ):
-        report = examine(repo, full=full or repair, repair=repair, remote=remote, progress=progress)
+        report = examine(
+            repo, full=full or repair, repair=repair, rebuild=rebuild_index, remote=remote, progress=progress
+        )
     render.report(session, report, json=json, md=md)
     if report.exit_code:
         raise typer.Exit(report.exit_code)

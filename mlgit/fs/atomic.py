@@ -12,10 +12,13 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from mlgit.errors import DiskError, InvalidError, MissingError, MlgitError, UnsafeError
 
-_NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EISDIR}
+SHARED_FOLDER: Final = 0o2775
+SHARED_FILE: Final = 0o664
+_NO_SYNC: Final = {errno.EINVAL, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EISDIR}
 
 
 @contextlib.contextmanager
@@ -80,6 +83,54 @@ def write_bytes(path: Path, data: bytes, mode: int | None = None) -> None:
                 os.unlink(temp)
             raise
         sync_folder(path.parent)
+
+
+def make_folders(path: Path, *, shared: bool = False) -> None:
+    """Durably make `path` and the folders above it that are missing.
+
+    Args:
+        shared: its group may write there whatever the umask, and new files belong to that group (mode 2775). A folder
+            gets its mode before it gets its name, so another user never meets one that is closed.
+
+    Raises:
+        DiskError: the disk refused, or `path` belongs to somebody else and is closed to the group.
+    """
+    with disk_errors(path):
+        missing = [one for one in (path, *path.parents) if not one.exists()]
+        for one in reversed(missing):
+            if shared:
+                _make_shared(one)
+            else:
+                one.mkdir(exist_ok=True)
+            sync_folder(one.parent)
+        if shared and path not in missing:
+            _open_to_group(path)
+
+
+def _make_shared(path: Path) -> None:
+    temp = temporary(path)
+    temp.mkdir()
+    try:
+        temp.chmod(SHARED_FOLDER)
+        temp.rename(path)
+    except OSError as error:
+        temp.rmdir()
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # somebody else has just made it
+            raise
+
+
+def _open_to_group(path: Path) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & SHARED_FOLDER == SHARED_FOLDER:
+        return
+    try:
+        path.chmod(mode | SHARED_FOLDER)
+    except PermissionError as error:
+        if mode & 0o070 != 0o070:
+            raise DiskError(
+                f"the group may not write in {path}, which belongs to another user",
+                hint=f"its owner can open it: chmod g+rwxs '{path}'",
+            ) from error
 
 
 def write_text(path: Path, text: str) -> None:

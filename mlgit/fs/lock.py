@@ -15,13 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlgit.errors import DiskError, LockedError
-from mlgit.fs.atomic import explain
+from mlgit.fs.atomic import explain, temporary
 
 _STEP = 0.05
 
 
 @contextlib.contextmanager
-def locked(path: Path, purpose: str, *, shared: bool = False, wait: float = 60.0) -> Iterator[None]:
+def locked(
+    path: Path, purpose: str, *, shared: bool = False, wait: float = 60.0, mode: int | None = None
+) -> Iterator[None]:
     """Hold the lock file `path` for the body.
 
     Args:
@@ -29,12 +31,13 @@ def locked(path: Path, purpose: str, *, shared: bool = False, wait: float = 60.0
         shared: allow other shared holders beside this one. On a read-only file system, where nobody can change
             anything, there is nothing to hold.
         wait: seconds to wait for other holders before giving up.
+        mode: permission bits of the lock file; by default what the umask gives.
 
     Raises:
         LockedError: another process kept the lock all the time; names it.
         DiskError: the lock file cannot be made, or this file system knows no locks.
     """
-    descriptor = _open(path, shared)
+    descriptor = _open(path, shared, mode)
     if descriptor is None:
         yield
         return
@@ -47,14 +50,34 @@ def locked(path: Path, purpose: str, *, shared: bool = False, wait: float = 60.0
         os.close(descriptor)
 
 
-def _open(path: Path, shared: bool) -> int | None:
+def _open(path: Path, shared: bool, mode: int | None) -> int | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        if mode is not None:
+            _make(path, mode)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        if mode is not None and os.fstat(descriptor).st_mode & mode != mode:
+            with contextlib.suppress(PermissionError):  # another user's, and open to us already
+                os.chmod(path, mode)
+        return descriptor
     except OSError as error:
         if shared and error.errno == errno.EROFS:
             return None
         raise explain(error, path) from error
+
+
+def _make(path: Path, mode: int) -> None:
+    """Make the lock file with permissions that the umask has no say in, before anybody can meet it with others."""
+    if path.exists():
+        return
+    temp = temporary(path)
+    try:
+        os.close(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        os.chmod(temp, mode)
+        with contextlib.suppress(OSError):  # it exists by now, or there are no hard links; then opening makes it
+            os.link(temp, path)
+    finally:
+        os.unlink(temp)
 
 
 def _sign(descriptor: int, purpose: str) -> None:

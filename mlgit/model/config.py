@@ -22,12 +22,13 @@ from mlgit.model.text import dump_yaml, load_yaml
 
 SHARED: Final = f"{FOLDER}/config.yaml"
 LINKS: Final = ("reflink", "hardlink", "symlink", "copy")
-_CORE: Final = ("hash", "remote", "autostage")
+_CORE: Final = ("hash", "remote", "autostage", "shared")
 _CACHE: Final = ("dir", "links")
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "core.hash": "blake3",
     "core.remote": None,
     "core.autostage": False,
+    "core.shared": None,
     "cache.dir": None,
     "cache.links": ["reflink", "copy"],
 }
@@ -61,6 +62,7 @@ class Config:
         hash: algorithm of new object ids.
         remote: name of the default remote, if there is one.
         autostage: whether `git add` follows whatever mlgit writes.
+        shared: whether the group of the cache's folder may write to it.
         cache_dir: as written, None for the usual place; see `cache_path`.
         links: ways to put a file into the working tree, best first.
     """
@@ -68,6 +70,7 @@ class Config:
     hash: str = "blake3"
     remote: str | None = None
     autostage: bool = False
+    shared: bool = False
     cache_dir: str | None = None
     links: tuple[str, ...] = ("reflink", "copy")
     remotes: Mapping[str, RemoteConfig] = field(default_factory=dict)
@@ -158,6 +161,7 @@ def merge(*layers: Layer) -> Config:
         hash=core.get("hash", _DEFAULTS["core.hash"]),
         remote=core.get("remote"),
         autostage=core.get("autostage", _DEFAULTS["core.autostage"]),
+        shared=core.get("shared") == "group",
         cache_dir=cache.get("dir"),
         links=tuple(cache.get("links", _DEFAULTS["cache.links"])),
         remotes={
@@ -251,7 +255,7 @@ def _split(key: str) -> tuple[str, list[str]]:
 
 def _scalar(text: str, key: str, where: str) -> Any:
     """What `text` means as the value of `key`; text stays text where the key holds text."""
-    if key in ("core.hash", "core.remote", "cache.dir") or key.endswith(".url"):
+    if key in ("core.hash", "core.remote", "core.shared", "cache.dir") or key.endswith(".url"):
         return text
     value = load_yaml(text, where)
     if value is None:
@@ -304,6 +308,7 @@ def _check_core(core: Fields, shared: bool) -> dict[str, Any]:
         "hash": core.choice("hash", ALGORITHMS, None),
         "remote": remote,
         "autostage": core.flag("autostage", None),
+        "shared": core.choice("shared", ("group",), None),
     }
     return {key: value for key, value in found.items() if value is not None}
 

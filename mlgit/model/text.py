@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlgit.model.block import MAX_BYTES, MAX_DEPTH, Block
+from mlgit.model.plain import parse_plain
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "Block", "dump_yaml", "load_yaml"]
 
@@ -29,6 +30,9 @@ def load_yaml(data: bytes | str, where: str, limit: int = MAX_BYTES) -> Any:
     """
     if not data.strip():
         return None
+    found = parse_plain(data, limit)
+    if found is not None:
+        return found
     from mlgit.model.dialect import parse
 
     return parse(data, where, limit)

@@ -19,10 +19,12 @@ class LocalBackend:
 
     Args:
         root: made on the first write.
+        shared: several users of one group write here: folders are open to the group whatever the umask.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, shared: bool = False) -> None:
         self.root = root
+        self._shared = shared
         self._made: set[Path] = set()
 
     @property
@@ -108,11 +110,7 @@ class LocalBackend:
     def _make(self, folder: Path) -> None:
         if folder in self._made:
             return
-        with atomic.disk_errors(folder):
-            missing = [one for one in (folder, *folder.parents) if not one.exists()]
-            folder.mkdir(parents=True, exist_ok=True)
-            for one in reversed(missing):
-                atomic.sync_folder(one.parent)
+        atomic.make_folders(folder, shared=self._shared)
         self._made.add(folder)
 
     def list(self, prefix: str) -> Iterator[Stat]:

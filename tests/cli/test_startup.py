@@ -46,6 +46,20 @@ def test_status_imports_neither_gitpython_nor_rich_nor_fsspec(repo: Any) -> None
     assert not loaded_after(program, repo.root) & (HEAVY - {"yaml", "sqlite3", "blake3", "xxhash"})
 
 
+def test_a_status_reads_plain_files_without_pyyaml_and_asks_git_once(repo: Any) -> None:
+    (repo.root / "a.csv").write_text("1\n")
+    loaded_after("from mlgit.cli.main import run\nassert run(['-q', 'add', 'a.csv']) == 0", repo.root)
+    program = """
+import subprocess
+calls, real = [], subprocess.run
+subprocess.run = lambda *a, **k: (calls.append(a), real(*a, **k))[1]
+from mlgit.cli.main import run
+assert run(['status']) == 0
+assert len(calls) == 1, calls
+"""
+    assert not loaded_after(program, repo.root) & (HEAVY - {"sqlite3", "blake3", "xxhash"})
+
+
 def all_commands() -> Iterator[tuple[str, Any]]:
     root: Any = typer.main.get_command(app)
     for name in COMMANDS:

@@ -198,6 +198,7 @@ REPORTS = {
     "ls": "ls",
     "du": "du",
     "fsck": "fsck",
+    "gc -w": "gc",
     "remote list": "remotes",
     "stage list": "stages",
     "params diff": "params-diff",

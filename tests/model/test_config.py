@@ -285,3 +285,14 @@ def test_names_of_secrets() -> None:
         assert is_secret(name)
     for name in ("url", "profile", "endpoint_url", "region", "keyboard"):
         assert not is_secret(name)
+
+
+def test_a_cache_for_a_group() -> None:
+    layer = config.decode("core:\n  shared: group\n", config.SHARED)
+    assert config.merge(layer).shared
+    assert not config.merge().shared
+    assert (
+        config.encode(config.assign(config.Layer(config.SHARED), "core.shared", "group")) == "core:\n  shared: group\n"
+    )
+    with pytest.raises(InvalidError, match="everybody"):
+        config.assign(layer, "core.shared", "everybody")

@@ -1,42 +1,104 @@
-"""`gc`: what may go from the cache, given what the user wants to keep; when unsure, nothing."""
+"""`gc`: what may go from the cache, given what the user wants to keep; when unsure, nothing.
+
+Whatever is asked for, the working tree, Git's index and every `git stash` entry are kept: what is in them may exist
+nowhere else.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Final
 
-from mlgit.errors import InvalidError, MlgitError, RefusedError, UnsafeError
+from mlgit.errors import InvalidError, MissingError, MlgitError, RefusedError, UnsafeError, UsageError
+from mlgit.fs import atomic
 from mlgit.model.oid import Oid
+from mlgit.model.report import Mark, Report, Row, Table, count, format_bytes
+from mlgit.model.tree import Content
 from mlgit.repo import Repo
 from mlgit.store import gc
 from mlgit.store.gc import GRACE_SECONDS, Sweep
 from mlgit.store.reach import reach
 from mlgit.work import sharing
-from mlgit.work.snapshot import Commit, Snapshot
+from mlgit.work.history import Recorded, staged_units, texts_of, units_of
+from mlgit.work.snapshot import Snapshot
+
+EXPERIMENTS: Final = "refs/mlgit/exp"
+REGISTERED: Final = re.compile(r"[^@]+@[^@/]+(/[0-9]+)?")
+SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """What to keep besides the working tree.
+    """What to keep besides the working tree, the index and stashes.
 
     Attributes:
         branches: tips of all branches.
         tags: tagged commits.
         commits: every commit that any reference reaches.
+        experiments: experiments' commits, below `refs/mlgit/exp/`.
+        registry: commits of annotated tags called `<model>@<version>` or `<model>@<alias>/<n>`.
+        since: commits made at or after this moment, in seconds since the epoch.
+        recent: that many last commits of HEAD.
+        revs: these commits.
     """
 
     branches: bool = False
     tags: bool = False
     commits: bool = False
+    experiments: bool = False
+    registry: bool = False
+    since: float | None = None
+    recent: int = 0
+    revs: tuple[str, ...] = ()
+
+    @property
+    def history(self) -> bool:
+        """Whether commits are asked for."""
+        return self != Keep()
+
+    @property
+    def rules(self) -> str:
+        """In words."""
+        moment = datetime.fromtimestamp(self.since or 0.0, timezone.utc).isoformat(" ")
+        named = {
+            "all branches": self.branches,
+            "all tags": self.tags,
+            "all commits": self.commits,
+            "experiments": self.experiments,
+            "registered models": self.registry,
+            f"commits since {moment}": self.since is not None,
+            f"the last {count(self.recent, 'commit')}": self.recent,
+            ", ".join(self.revs): self.revs,
+        }
+        return ", ".join(["working tree", "index", "stashes", *(name for name, wanted in named.items() if wanted)])
+
+
+def parse_moment(text: str) -> float:
+    """Seconds since the epoch of an ISO 8601 date, or date and time; UTC unless it names a zone.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        found = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
+    except ValueError:
+        raise UsageError(f"not a date: {text!r}", hint="write it as 2026-01-31, or 2026-01-31T12:00+01:00") from None
+    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def plan_collection(repo: Repo, keep: Keep, *, grace: float = GRACE_SECONDS) -> Sweep:
     """What a collection would delete.
 
     Raises:
-        RefusedError: history is cut off (a shallow clone), or a kept commit's pointers or trees cannot be read, so
-            that what is reachable is not known; or another repository that uses this cache cannot be read.
+        RefusedError: history is cut off (a shallow clone), a merge is under way, or what is kept names something that
+            cannot be read, so that what is reachable is not known; or another repository that uses this cache cannot
+            be read.
+        UsageError: a commit that is to be kept does not exist.
     """
     alive = _reachable(repo, keep)
     for other in _sharers(repo):
@@ -45,48 +107,134 @@ def plan_collection(repo: Repo, keep: Keep, *, grace: float = GRACE_SECONDS) -> 
 
 
 def _sharers(repo: Repo) -> Iterator[Repo]:
-    """The other repositories that use this cache; one that is not there could need anything."""
+    """The other repositories that use this cache; one that cannot be read could need anything."""
     for root, file in sharing.users(repo.workspace.cache).items():
         if root == repo.root:
             continue
+        gone = f", or if it is gone for good: rm '{file}'" if file else ""
         try:
-            yield Repo(root)
+            with atomic.disk_errors(root):
+                other = Repo(root)
+                other.git.head()
         except MlgitError as error:
             raise RefusedError(
                 f"this cache is also used by the repository {root}, which cannot be read: {error.message}",
-                hint=f"bring it back, or if it is gone for good: rm '{file}'",
+                hint=error.hint if "safe.directory" in (error.hint or "") else f"bring it back{gone}",
             ) from error
+        yield other
 
 
 def _reachable(repo: Repo, keep: Keep) -> set[Oid]:
-    if (keep.commits or keep.branches or keep.tags) and repo.git.is_shallow():
+    if keep.history and repo.git.is_shallow():
         raise RefusedError(
             f"{repo.root} is a shallow clone: what its missing history names is not known",
             hint="run `git fetch --unshallow` there first",
         )
-    alive: set[Oid] = set()
+    named: dict[Content, str] = {}
     for snapshot in _snapshots(repo, keep):
-        try:
-            contents = list(repo.contents([snapshot]))
-        except (InvalidError, UnsafeError) as error:
+        with _known(snapshot.name):
+            for content in repo.contents([snapshot]):
+                named.setdefault(content, snapshot.name)
+    found = reach(named, repo.workspace.store, strict=False)
+    if found.absent:
+        _refuse_absent(repo, named)
+    return set(found.oids)
+
+
+@contextlib.contextmanager
+def _known(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (InvalidError, UnsafeError, MissingError) as error:
+        raise RefusedError(
+            f"what {name} names is not known: {error.message}", hint="mend that file, or drop the commit"
+        ) from error
+
+
+def _refuse_absent(repo: Repo, named: dict[Content, str]) -> None:
+    for content, name in named.items():
+        absent = reach([content], repo.workspace.store, strict=False).absent
+        if absent:
             raise RefusedError(
-                f"what {snapshot.name} names is not known: {error.message}", hint="mend that file, or drop the commit"
-            ) from error
-        found = reach(contents, repo.workspace.store, strict=False)
-        if found.absent:
-            raise RefusedError(
-                f"what {snapshot.name} names is not known: {len(found.absent)} folders' trees are not in the cache",
+                f"what {name} of {repo.root} names is not known: "
+                f"{count(len(absent), 'tree')} of folders not in the cache, such as {min(absent)}",
                 hint="get them with `mlgit fetch`, with the same -a, -T or -A, or keep less",
             )
-        alive.update(found.oids)
-    return alive
 
 
 def _snapshots(repo: Repo, keep: Keep) -> Iterator[Snapshot]:
+    """The working tree, and everything else that is kept, each pointer and lock once."""
     yield repo.snapshot()
-    commits = repo.git.commits(branches=keep.branches, tags=keep.tags, every=keep.commits)
-    for commit in commits:
-        yield Commit(repo.git, commit)
+    git = repo.git
+    if git.has_conflicts():
+        raise RefusedError(
+            f"{repo.root}: a merge is under way, so what will be tracked is not known",
+            hint="finish it with `git commit`, or undo it with `git merge --abort`",
+        )
+    staged = staged_units(git)
+    texts = texts_of(git, staged)
+    yield from (Recorded(git, unit, texts, "the index", None) for unit in staged)
+    commits = {**_commits(repo, keep), **git.stashes()}
+    units = units_of(git, commits)
+    texts = texts_of(git, units)
+    yield from (Recorded(git, unit, texts, commits[having[0]], having[0]) for unit, having in units.items())
+
+
+def _commits(repo: Repo, keep: Keep) -> dict[str, str]:
+    """Commits that are asked for: id → the name that leads to it."""
+    git = repo.git
+    found = git.commits(branches=keep.branches, tags=keep.tags, every=keep.commits)
+    if keep.experiments:
+        found |= {commit: name for name, commit in git.tips(EXPERIMENTS).items()}
+    if keep.registry:
+        tags = git.tips("refs/tags", annotated=True)
+        found |= {commit: name for name, commit in tags.items() if REGISTERED.fullmatch(name)}
+    if keep.since is not None:
+        found |= git.since(keep.since)
+    if keep.recent:
+        found |= git.recent(keep.recent)
+    return found | {git.resolve(rev): rev for rev in keep.revs}
+
+
+def report(sweep: Sweep, keep: Keep, *, deleted: bool = False, brief: bool = False) -> Report:
+    """What a collection deletes, or has `deleted`.
+
+    Args:
+        brief: for people: few of the objects, and the totals in words only.
+
+    Returns:
+        A report of kind `gc` with the tables `objects` (object, size) and `totals` (deleted, objects, size,
+        packs_rewritten, young, left): bytes that are given back; of the objects that nothing kept names, those that
+        stay because they are young, and because the packs that hold them are mostly needed.
+    """
+    listed = list(sweep.dead.items())[: SHOWN if brief else None]
+    rows = tuple(Row((oid, size), Mark.REMOVED) for oid, size in listed)
+    objects = Table("objects", "Nothing that is kept names", ("object", "size"), rows, empty="nothing to delete")
+    cells = (deleted, len(sweep.dead), sweep.freed, len(sweep.rewrite), sweep.young, sweep.left)
+    columns = ("deleted", "objects", "size", "packs_rewritten", "young", "left")
+    tables = (objects,) if brief else (objects, Table("totals", "In all", columns, (Row(cells),)))
+    return Report(
+        "gc", "Collection", tables, notes=tuple(_notes(sweep, keep, len(listed), "deleted" if deleted else "to delete"))
+    )
+
+
+def _notes(sweep: Sweep, keep: Keep, listed: int, state: str) -> Iterator[str]:
+    if len(sweep.dead) > listed:
+        yield f"and {count(len(sweep.dead) - listed, 'object')} more"
+    if sweep.dead or sweep.delete or sweep.rewrite:
+        packs = f"; {count(len(sweep.rewrite), 'pack')} written anew" if sweep.rewrite else ""
+        yield f"{state}: {summary(sweep)}{packs}"
+    if sweep.young:
+        yield f"left alone for being young: {count(sweep.young, 'object')}"
+    if sweep.left:
+        size = format_bytes(sweep.left_size)
+        yield f"left alone in packs that are mostly needed: {count(sweep.left, 'object')}, {size}"
+    yield f"kept: {keep.rules}"
+
+
+def summary(sweep: Sweep) -> str:
+    """How much goes, in words."""
+    return f"{count(len(sweep.dead), 'object')}, {format_bytes(sweep.freed)}"
 
 
 def collect(repo: Repo, sweep: Sweep) -> None:
@@ -98,7 +246,8 @@ def collect(repo: Repo, sweep: Sweep) -> None:
     """
     gc.apply(repo.workspace.store, sweep)
     limit = time.time() - GRACE_SECONDS
-    for folder in (repo.workspace.scratch, repo.workspace.store.scratch):
-        for path in folder.glob("*"):
-            if path.is_file() and path.stat().st_mtime < limit:
-                path.unlink(missing_ok=True)
+    for folder in (repo.workspace.scratch, repo.workspace.cache / "tmp"):
+        for path in folder.rglob("*"):
+            with contextlib.suppress(FileNotFoundError, PermissionError):  # gone, or somebody else's to remove
+                if path.is_file() and path.stat().st_mtime < limit:
+                    path.unlink()

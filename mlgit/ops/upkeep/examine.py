@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from mlgit.errors import MlgitError
+from collections.abc import Iterator
+
+from mlgit.errors import DiskError, MlgitError
 from mlgit.model.oid import Oid
 from mlgit.model.report import Mark, Report, Row, Table, Verdict, count, format_bytes
+from mlgit.ops.upkeep.blame import commits_naming
 from mlgit.repo import Repo
 from mlgit.store import fsck, transfer
 from mlgit.store.backend import Progress
@@ -12,22 +15,30 @@ from mlgit.store.objects import Store
 from mlgit.store.reach import reach
 from mlgit.work import sync
 
-_COLUMNS = ("object", "problem", "state", "named_by")
+_COLUMNS = ("object", "problem", "state", "named_by", "commits")
 
 
 def examine(
-    repo: Repo, *, full: bool, repair: bool = False, remote: str | None = None, progress: Progress | None = None
+    repo: Repo,
+    *,
+    full: bool,
+    repair: bool = False,
+    rebuild: bool = False,
+    remote: str | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Check the cache, or a remote, against its indexes and against what the working tree names.
 
     Args:
         full: hash every byte; otherwise existence and sizes.
         repair: set damaged objects of the cache aside and fetch them anew from any remote.
+        rebuild: write the cache's index anew from its packs and files first.
         remote: check this remote instead of the cache.
 
     Returns:
-        A report of kind `fsck` with a table `problems` (object, problem, state, named_by), where the state is `mended`,
-        `lost` or, without `repair`, none; DAMAGED or MISSING while any is left.
+        A report of kind `fsck` with a table `problems` (object, problem, state, named_by, commits), where the state is
+        `mended`, `lost` or, without `repair`, none; DAMAGED or MISSING while any is left. `named_by` is a path of the
+        working tree, `commits` the newest commits that need an object which is not mended.
 
     Raises:
         IntegrityError: an index is damaged.
@@ -35,7 +46,9 @@ def examine(
     """
     store = sync.open_remote(repo.workspace, repo.config.pick(remote)) if remote else repo.workspace.store
     notes = []
-    if repair and remote is None:
+    if rebuild and remote is None:
+        notes += _rebuild(store)
+    elif repair and remote is None:
         notes += [f"set aside: {path}" for path in fsck.adopt(store)]
     found = fsck.check(store, full=full, progress=progress)
     mended: set[Oid] = set()
@@ -50,13 +63,7 @@ def examine(
         below, absent = _named(repo, store)  # a tree that came tells what else is missing
         names |= below
         problems = {**absent, **problems}
-    failed = "lost" if repair else None
-    rows = tuple(
-        Row((oid, problems[oid], "mended", names.get(oid, "")), Mark.PASS)
-        if oid in mended
-        else Row((oid, problems[oid], failed, names.get(oid, "")), Mark.FAIL)
-        for oid in sorted(problems)
-    )
+    rows = tuple(_rows(repo, problems, mended, names, "lost" if repair else None))
     left = len(problems) - len(mended & problems.keys())
     notes.append(f"{count(found.checked, 'object')}, {format_bytes(found.size)} checked, {count(left, 'problem')} left")
     if not full:
@@ -65,6 +72,25 @@ def examine(
     here = {oid for oid, problem in found.damaged.items() if problem != fsck.GONE} - mended
     verdict = Verdict.DAMAGED if here else Verdict.MISSING if left else Verdict.PASS
     return Report("fsck", f"Store {store.backend.url}", (table,), verdict, notes=tuple(notes))
+
+
+def _rows(
+    repo: Repo, problems: dict[Oid, str], mended: set[Oid], names: dict[Oid, str], failed: str | None
+) -> Iterator[Row]:
+    commits = commits_naming(repo, problems.keys() - mended)
+    for oid in sorted(problems):
+        if oid in mended:
+            yield Row((oid, problems[oid], "mended", names.get(oid, ""), None), Mark.PASS)
+        else:
+            yield Row((oid, problems[oid], failed, names.get(oid, ""), commits.get(oid)), Mark.FAIL)
+
+
+def _rebuild(store: Store) -> list[str]:
+    """Name anew what packs and files hold; what no file holds any more is named no longer."""
+    moved = fsck.adopt(store)
+    moved += fsck.set_aside(store, fsck.check(store, full=False))
+    moved += fsck.adopt(store)  # what a pack holds that an index looked for in another
+    return [*(f"set aside: {path}" for path in moved), "the index was rebuilt from packs and files"]
 
 
 def _named(repo: Repo, store: Store) -> tuple[dict[Oid, str], dict[Oid, str]]:
@@ -94,6 +120,8 @@ def _refetch(repo: Repo, wanted: set[Oid]) -> set[Oid]:
             here = (wanted - came) - remote.missing(wanted - came)
             transfer.copy(here, remote, repo.workspace.store)
             came |= here
+        except DiskError:  # a full disk is no proof that anything is lost
+            raise
         except MlgitError:
             continue
     return came

@@ -1,0 +1,80 @@
+"""The plain part of the YAML dialect, read without PyYAML: nested mappings of simple words and whole numbers.
+
+Pointers, locks and most configuration files are nothing else, and loading PyYAML takes longer than the rest of a no-op
+`mlgit status`. Whatever is not as plain as that, or not right, is left to `dialect.py`, which alone words errors. A
+property test holds the two to the same result.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from mlgit.model.block import MAX_BYTES, MAX_DEPTH, MAX_NODES, Block
+
+# Indentation, key, and a value: words of letters, digits and a few signs, where a colon stands only inside a word.
+_LINE: Final = re.compile(
+    r"( *)([A-Za-z_][A-Za-z0-9_./-]*):(?: ([A-Za-z0-9_][A-Za-z0-9_./+@-]*(?:[ :][A-Za-z0-9_./+@-]+)*))?"
+)
+_CONSTANTS: Final = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys(("null", "Null", "NULL"), None),
+}
+_NODES_OF_A_LINE: Final = 3
+_LONGEST_LINE: Final = 1000
+_MOST_DIGITS: Final = 18
+
+
+def parse_plain(data: bytes | str, limit: int) -> Block | None:
+    """What `data` means; None if it is not plain YAML, or too large to be sure of.
+
+    Args:
+        limit: as `text.load_yaml`.
+    """
+    if len(data) > limit:
+        return None
+    try:
+        lines = (data if isinstance(data, str) else data.decode("ascii")).split("\n")
+    except UnicodeDecodeError:
+        return None
+    if lines and not lines[-1]:
+        lines.pop()
+    if len(lines) * _NODES_OF_A_LINE > MAX_NODES * limit // MAX_BYTES:
+        return None
+    return _mapping(lines)
+
+
+def _mapping(lines: list[str]) -> Block | None:
+    top = Block()
+    top.line, top.lines = 1, {}
+    open_blocks = [(0, top)]  # with their indentation, the innermost last
+    waiting: tuple[int, Block, str] | None = None  # a key without a value: a mapping may follow
+    for number, line in enumerate(lines, 1):
+        found = _LINE.fullmatch(line) if len(line) < _LONGEST_LINE else None
+        if found is None:
+            return None
+        indent, key, text = len(found[1]), found[2], found[3]
+        if waiting is not None and indent > waiting[0]:
+            block = Block()
+            block.line, block.lines = number, {}
+            waiting[1][waiting[2]] = block
+            open_blocks.append((indent, block))
+        while indent < open_blocks[-1][0]:
+            open_blocks.pop()
+        depth, block = open_blocks[-1]
+        value = None if text is None else _scalar(text)
+        if indent != depth or key in block or len(open_blocks) > MAX_DEPTH or value is _scalar:
+            return None
+        block[key], block.lines[key] = value, number
+        waiting = (indent, block, key) if text is None else None
+    return top if lines else None
+
+
+def _scalar(text: str) -> Any:
+    """A value as the core schema of YAML 1.2 has it; this function itself where that needs a closer look."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if not "0" <= text[0] <= "9":
+        return text
+    return int(text) if text.isdigit() and len(text) <= _MOST_DIGITS else _scalar
