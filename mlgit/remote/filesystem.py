@@ -376,7 +376,7 @@ class _Counted:
             self._seen = value
 
 
-def _ignore(_: int) -> None:
+def _ignore(_size: int, _files: int = 0, /) -> None:
     """No progress is shown."""
 
 

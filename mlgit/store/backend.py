@@ -12,13 +12,17 @@ of objects. What it promises, for every implementation (one conformance suite ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-Progress = Callable[[int], None]
-"""Called with the number of bytes moved since the last call."""
+
+class Progress(Protocol):
+    """Whoever counts what was moved or looked at since the last call."""
+
+    def __call__(self, size: int, files: int = 0, /) -> object:
+        """Take note of `size` bytes, and of `files` that are done with them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def _check_file(store: Store, oid: Oid, name: str, found: Findings, progress: Pr
     if not good:
         _note(found, oid, name, "its bytes do not match its id")
     if progress is not None:
-        progress(store.locate(oid).size)
+        progress(store.locate(oid).size, 1)
 
 
 def _remote_digest(store: Store, name: str, size: int) -> bytes:
@@ -105,7 +105,7 @@ def _check_pack(store: Store, name: str, oids: list[Oid], found: Findings, progr
     try:
         for _, data in store.read_many(oids):
             if progress is not None:
-                progress(len(data))
+                progress(len(data), 1)
     except (IntegrityError, MissingError):
         for oid in oids:
             _check_one(store, oid, name, found)

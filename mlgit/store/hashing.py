@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from mlgit.fs.link import copy_bytes, reflink
 from mlgit.model.oid import Oid
+from mlgit.store.backend import Progress
 
 CHUNK: Final = 1 << 22
 
@@ -69,15 +70,15 @@ def hash_file(algorithm: str, path: Path) -> Oid:
         os.close(descriptor)
 
 
-def hash_open(algorithm: str, descriptor: int) -> Oid:
+def hash_open(algorithm: str, descriptor: int, progress: Progress | None = None) -> Oid:
     """The id of an open file's bytes, from the first to the last; `OSError` if it cannot be read."""
-    running = _Running(algorithm, descriptor)
+    running = _Running(algorithm, descriptor, progress)
     while running.advance(running.done + CHUNK):
         pass
     return running.oid
 
 
-def copy_hashed(algorithm: str, reader: int, writer: int, *, clone: bool) -> Oid:
+def copy_hashed(algorithm: str, reader: int, writer: int, *, clone: bool, progress: Progress | None = None) -> Oid:
     """Copy the open file `reader` to the empty file `writer`, and name the copy; the two go on side by side.
 
     Args:
@@ -89,12 +90,12 @@ def copy_hashed(algorithm: str, reader: int, writer: int, *, clone: bool) -> Oid
     if clone:
         try:
             reflink(reader, writer)
-            return hash_open(algorithm, writer)
+            return hash_open(algorithm, writer, progress)
         except OSError:  # another way, then; a disk that fails will do so again
             pass
     from concurrent.futures import Future, ThreadPoolExecutor  # slow to load, and for large files alone
 
-    running = _Running(algorithm, writer)
+    running = _Running(algorithm, writer, progress)
     under_way: list[Future[bool]] = []
     with ThreadPoolExecutor(1) as beside:
 
@@ -113,9 +114,10 @@ def copy_hashed(algorithm: str, reader: int, writer: int, *, clone: bool) -> Oid
 class _Running:
     """The hash of an open file up to the offset `done`."""
 
-    def __init__(self, algorithm: str, descriptor: int) -> None:
+    def __init__(self, algorithm: str, descriptor: int, progress: Progress | None) -> None:
         self.done = 0
         self._algorithm = algorithm
+        self._progress = progress
         self._hasher = new_hasher(algorithm)
         self._file = open(descriptor, "rb", buffering=0, closefd=False)  # noqa: SIM115 - the caller's to close
         self._file.seek(0)
@@ -127,6 +129,8 @@ class _Running:
         while self.done < end and (count := self._file.readinto(self._buffer[: end - self.done])):
             self._hasher.update(self._buffer[:count])
             self.done += count
+            if self._progress is not None:
+                self._progress(count)
         return self.done > start
 
     @property

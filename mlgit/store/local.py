@@ -158,10 +158,18 @@ def _copy(reader: int, target: Path, progress: Progress | None) -> None:
         try:
             reflink(reader, writer)
         except OSError:
-            copied = copy_bytes(reader, writer)
-            if copied != size:
-                raise OSError(errno.EIO, f"copied {copied} of {size} bytes") from None
+            done = 0
+
+            def copied(end: int) -> None:
+                nonlocal done
+                if progress is not None:
+                    progress(end - done)
+                done = end
+
+            if copy_bytes(reader, writer, copied) != size:
+                raise OSError(errno.EIO, f"copied {done} of {size} bytes") from None
+        else:
+            if progress is not None:
+                progress(size)
     finally:
         os.close(writer)
-    if progress is not None:
-        progress(size)

@@ -6,6 +6,7 @@ working tree. Nothing here writes objects (that is `writer`), and nothing knows 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,9 +18,9 @@ from mlgit.model import tree as trees
 from mlgit.model.fields import Fields
 from mlgit.model.oid import Oid
 from mlgit.model.text import dump_yaml, load_yaml
-from mlgit.store.backend import Backend
+from mlgit.store.backend import Backend, Progress
 from mlgit.store.catalog import Catalog, runs
-from mlgit.store.hashing import digest_function, hash_file
+from mlgit.store.hashing import copy_hashed, digest_function, hash_open
 from mlgit.store.pack import RAW, Place
 
 FORMAT: Final = 1
@@ -191,20 +192,45 @@ class Store:
             MissingError: it is not in the store, or its file is gone.
             IntegrityError: its bytes are not those of the id.
         """
-        path = self.linkable(oid)
-        if path is None:
-            raise MissingError(f"object {oid} is not a file of its own in {self.backend.url}")
-        try:
-            with atomic.disk_errors(path):
-                found = hash_file(self.algorithm, path)
-        except MissingError as error:
-            raise MissingError(
-                f"object {oid} is gone from {self.backend.url}",
-                hint="run `mlgit fsck --repair`, which notes that; then `mlgit pull` it, or `mlgit add` it where it is",
-            ) from error
+        with self._opened(oid) as (path, reader):
+            found = hash_open(self.algorithm, reader)
         if found != oid:
             raise self.damaged(oid, self.locate(oid))
         return path
+
+    def copy_file(self, oid: Oid, writer: int, *, clone: bool, progress: Progress | None = None) -> None:
+        """Copy a large object of a local store to the empty open file `writer`, comparing the copy with its id.
+
+        Args:
+            clone: share the blocks where the file system can.
+
+        Raises:
+            MissingError, IntegrityError: as `verified_file`.
+            DiskError: the disk refused.
+        """
+        with self._opened(oid) as (_, reader):
+            found = copy_hashed(self.algorithm, reader, writer, clone=clone, progress=progress)
+        if found != oid:
+            raise self.damaged(oid, self.locate(oid))
+
+    @contextlib.contextmanager
+    def _opened(self, oid: Oid) -> Iterator[tuple[Path, int]]:
+        """The local file of a large object, open for reading."""
+        path = self.linkable(oid)
+        if path is None:
+            raise MissingError(f"object {oid} is not a file of its own in {self.backend.url}")
+        with atomic.disk_errors(path):
+            try:
+                reader = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                raise MissingError(
+                    f"object {oid} is gone from {self.backend.url}",
+                    hint="run `mlgit fsck --repair`, then `mlgit pull` it, or `mlgit add` it where it is",
+                ) from None
+            try:
+                yield path, reader
+            finally:
+                os.close(reader)
 
     def tree(self, oid: Oid) -> trees.Tree:
         """A directory's tree object, decoded.

@@ -7,6 +7,7 @@ destination, so damage never spreads, and the destination's index is written las
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -100,7 +101,7 @@ def copy(wanted: set[Oid], source: Store, target: Store, progress: Progress | No
     packs, single = source.catalog.packs(), []
     with Writer(target, progress) as writer:
         for oid in sorted(large):
-            _copy_file(oid, source, writer, target)
+            _copy_file(oid, source, writer, target, progress)
         for pack, oids in sorted(packed.items()):
             if not _copy_pack(packs[pack], oids, source, writer):
                 single += oids
@@ -128,7 +129,10 @@ def _copy_pack(pack: PackEntry, wanted: list[Oid], source: Store, writer: Writer
     return True
 
 
-def _copy_file(oid: Oid, source: Store, writer: Writer, target: Store) -> None:
+def _copy_file(oid: Oid, source: Store, writer: Writer, target: Store, progress: Progress | None) -> None:
+    if source.backend.local is not None and target.backend.local is not None:
+        _copy_on_disk(oid, source, writer, target, progress)
+        return
     if source.backend.local is not None:
         writer.add_file(oid, source.verified_file(oid), move=False)
         return
@@ -137,10 +141,25 @@ def _copy_file(oid: Oid, source: Store, writer: Writer, target: Store) -> None:
         with contextlib.suppress(LockedError):  # else another process resumes downloads; start afresh beside it
             stack.enter_context(locked(target.scratch / "downloads.lock", "fetch", wait=0))
             temp = target.scratch / f"{oid.hex}.part"  # a stable name, so that an interrupted download resumes
-        source.backend.download(object_name(oid), temp)
+        source.backend.download(object_name(oid), temp, progress)
         with atomic.disk_errors(temp):
             good = hash_file(target.algorithm, temp) == oid
         if not good:
             temp.unlink(missing_ok=True)
             raise source.damaged(oid, source.locate(oid))
         writer.add_file(oid, temp, move=True)
+
+
+def _copy_on_disk(oid: Oid, source: Store, writer: Writer, target: Store, progress: Progress | None) -> None:
+    """Copy a large object between two local stores, hashed on the way."""
+    temp = target.temporary()
+    try:
+        with atomic.disk_errors(temp):
+            descriptor = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                source.copy_file(oid, descriptor, clone=True, progress=progress)
+            finally:
+                os.close(descriptor)
+        writer.add_file(oid, temp, move=True)
+    finally:
+        temp.unlink(missing_ok=True)

@@ -71,7 +71,7 @@ class Writer:
             backend.put_bytes(name, data)
         self._index.add_pack(pack, table)
         if self._progress is not None:
-            self._progress(len(data))
+            self._progress(len(data), pack.rows)
 
     def add(self, data: bytes | memoryview, digest: bytes | None = None) -> bytes:
         """Add a small object; returns its digest.
@@ -92,7 +92,7 @@ class Writer:
             if self._pack.size >= PACK_LIMIT:
                 self._close_pack()
         if self._progress is not None:
-            self._progress(len(data))
+            self._progress(len(data), 1)
         return digest
 
     def add_file(self, oid: Oid, source: Path, *, move: bool) -> None:
@@ -104,6 +104,8 @@ class Writer:
             self._new.add(oid.digest)
         elif move:
             os.unlink(source)
+        if self._progress is not None:
+            self._progress(0, 1)
 
     def _close_pack(self) -> None:
         pack, self._pack = self._pack, None

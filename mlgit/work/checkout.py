@@ -24,7 +24,6 @@ from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath, check_depth
 from mlgit.model.tree import Entry
 from mlgit.store.backend import Progress
-from mlgit.store.hashing import copy_hashed
 from mlgit.store.objects import LARGE, Store
 from mlgit.store.pack import Place
 from mlgit.work.difference import Load
@@ -272,36 +271,28 @@ class Placer:
                     now = folder.write(entry.name, data, _mode(entry))
                 lines.append(evidence(entry.name, now))
                 if self.progress is not None:
-                    self.progress(entry.size)
+                    self.progress(entry.size, 1)
         return lines
 
     def _large(self, folder: Folder, entry: Entry) -> os.stat_result:
         links = tuple(kind for kind in self._links if entry.kind != "exec" or kind in ("reflink", "copy"))
         if links[:1] in (("hardlink",), ("symlink",)):
             place(self._store.verified_file(entry.oid), folder, entry.name, links, _mode(entry))
+            if self.progress is not None:
+                self.progress(entry.size)
         else:
             self._copy(folder, entry, clone="reflink" in links)
         if self.progress is not None:
-            self.progress(entry.size)
+            self.progress(0, 1)
         return self._seen(folder, entry)
 
     def _copy(self, folder: Folder, entry: Entry, *, clone: bool) -> None:
         """Copy a large object, verifying the copy."""
-        source = self._store.linkable(entry.oid)
-        if source is None or not source.exists():
-            source = self._store.verified_file(entry.oid)  # which says what is wrong
-        with atomic.disk_errors(source):
-            reader = os.open(source, os.O_RDONLY)
+        writer = folder.create(entry.name, _mode(entry))
         try:
-            writer = folder.create(entry.name, _mode(entry))
-            try:
-                found = copy_hashed(self._store.algorithm, reader, writer, clone=clone)
-            finally:
-                os.close(writer)
+            self._store.copy_file(entry.oid, writer, clone=clone, progress=self.progress)
         finally:
-            os.close(reader)
-        if found != entry.oid:
-            raise self._store.damaged(entry.oid, self._store.locate(entry.oid))
+            os.close(writer)
 
     def _seen(self, folder: Folder, entry: Entry) -> os.stat_result:
         found = folder.stat(entry.name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from mlgit.model import tree as trees
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath, check_depth, check_name, check_names
 from mlgit.model.tree import Content, Entry
+from mlgit.store.backend import Progress
 from mlgit.store.hashing import copy_hashed, hash_open
 from mlgit.store.objects import LARGE, Store
 from mlgit.store.writer import Writer
@@ -56,7 +57,7 @@ class Identifier:
         sink: Writer | None = None,
         follow: bool = False,
         share: bool = False,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self._root = root
         self._store = store
@@ -210,7 +211,7 @@ class Identifier:
                 if shared and not self._give(folder, seen.name, oid):
                     continue
                 if self._progress is not None:
-                    self._progress(seen.size)
+                    self._progress(seen.size if seen.size < LARGE else 0, 1)
                 return Entry(seen.name, "exec" if seen.mode & 0o100 else "file", oid, seen.size)
             seen = Seen.of(after)
             if not stat.S_ISREG(seen.mode):
@@ -251,12 +252,12 @@ class Identifier:
 
     def _large(self, descriptor: int, shared: bool) -> Oid:
         if self._sink is None or shared:
-            return hash_open(self._store.algorithm, descriptor)
+            return hash_open(self._store.algorithm, descriptor, self._progress)
         temp = self._store.temporary()
         try:
             writer = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             try:
-                oid = copy_hashed(self._store.algorithm, descriptor, writer, clone=True)
+                oid = copy_hashed(self._store.algorithm, descriptor, writer, clone=True, progress=self._progress)
             finally:
                 os.close(writer)
             self._sink.add_file(oid, temp, move=True)

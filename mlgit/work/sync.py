@@ -62,7 +62,7 @@ def open_remote(workspace: Workspace, remote: RemoteConfig) -> Store:
     store = Store(
         backend,
         workspace.config.hash,
-        scratch=workspace.store.scratch,
+        scratch=workspace.store.scratch if backend.local is None else backend.local / "tmp",
         kept=None if backend.local is not None else kept,
     )
     store.check_format()

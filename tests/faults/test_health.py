@@ -87,6 +87,10 @@ def _pointer_to_nothing(cache: Path) -> None:
     file.write_text(text.replace(oid[-4:], "0000" if oid[-4:] != "0000" else "1111"))
 
 
+def _empty_pointer(cache: Path) -> None:
+    (cache.parent.parent / "data.mlgit").write_text("")
+
+
 DAMAGES = (
     (_flip_in_pack, "I1"),
     (_flip_in_object, "I1"),
@@ -97,6 +101,7 @@ DAMAGES = (
     (_delete_object, "I4"),
     (_delete_index, "I2"),
     (_pointer_to_nothing, "I2"),
+    (_empty_pointer, "I2"),
 )
 
 

@@ -1,11 +1,10 @@
-"""gc and fsck as the user runs them, and commands side by side."""
+"""gc and fsck as the user runs them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -184,32 +183,3 @@ def test_a_remote_that_lost_an_object_is_found_out(versions: Repo, mlgit: Mlgit,
     git(tmp_path, "clone", "-q", str(versions.root), "clone")
     mlgit("pull", cwd=tmp_path / "clone", code=12)
     assert_healthy(Repo(tmp_path / "clone"), complete=False)
-
-
-def test_many_processes_add_the_same(repo: Repo, large: bytes) -> None:
-    """Row 13."""
-    (repo.root / "data").mkdir()
-    (repo.root / "data" / "large").write_bytes(large)
-    (repo.root / "data" / "small").write_text("small")
-    words = [sys.executable, "-m", "mlgit", "add", "data"]
-    processes = [subprocess.Popen(words, cwd=repo.root, stderr=subprocess.PIPE) for _ in range(8)]
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, errors
-    assert_healthy(repo, bytes_of_user=[large, b"small"], tidy=True)
-    assert (repo.root / ".gitignore").read_text() == "/data\n"
-
-
-def test_commands_side_by_side(versions: Repo, tmp_path: Path, large: bytes) -> None:
-    """Row 14: everything at once; each succeeds, or names who was in the way."""
-    run = [sys.executable, "-m", "mlgit"]
-    subprocess.run(
-        [*run, "remote", "add", "-d", "store", "../remote"], cwd=versions.root, check=True, capture_output=True
-    )
-    (versions.root / "more").write_bytes(b"more" * 1000)
-    commands = (["add", "more"], ["checkout"], ["gc", "-A", "--yes"], ["push", "--yes"], ["status"], ["fsck"])
-    processes = [subprocess.Popen([*run, *words], cwd=versions.root, stderr=subprocess.PIPE) for words in commands * 2]
-    errors = [process.communicate()[1].decode() for process in processes]
-    for process, error in zip(processes, errors, strict=True):
-        assert process.returncode in (0, 11), error
-        assert "Traceback" not in error
-    assert_healthy(versions, remotes=[tmp_path / "remote"], bytes_of_user=[b"old", b"new", large + b"old"], tidy=True)
