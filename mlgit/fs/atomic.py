@@ -10,7 +10,8 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -157,6 +158,31 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_beside(descriptor: int) -> Callable[[], None]:
+    """Begin to flush an open file to the medium, beside other work; to be called before it is closed, to wait for that.
+
+    Raises:
+        OSError: when waiting, if the disk refused.
+    """
+    refused: list[OSError] = []
+
+    def flush() -> None:
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=flush)
+    thread.start()
+
+    def wait() -> None:
+        thread.join()
+        if refused:
+            raise refused[0]
+
+    return wait
 
 
 def sync_folder(path: Path | str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +13,7 @@ from mlgit.store.backend import Progress, Stat
 from mlgit.store.hashing import CHUNK, hash_file, new_hasher
 from mlgit.store.indexfile import PackEntry
 from mlgit.store.objects import Store, object_name, pack_name
-from mlgit.store.pack import FOOTER_SIZE, RAW, Place, decode_footer, decode_table, pack_id
+from mlgit.store.pack import FOOTER_SIZE, RAW, ROW, Place, decode_footer, decode_table, pack_id
 from mlgit.store.writer import Writer, rewrite
 
 GONE: Final = "its file is gone"
@@ -28,12 +28,14 @@ class Findings:
         size: bytes of them.
         damaged: id → what is wrong, in words.
         files: files of the backend in which damage was found.
+        tables: those of them, by name, whose objects may be whole but whose own closing table is not.
     """
 
     checked: int = 0
     size: int = 0
     damaged: dict[Oid, str] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
+    tables: set[str] = field(default_factory=set)
 
 
 def check(store: Store, *, full: bool, progress: Progress | None = None) -> Findings:
@@ -64,6 +66,7 @@ def check(store: Store, *, full: bool, progress: Progress | None = None) -> Find
     if full:
         for name, oids in packed.items():
             _check_pack(store, name, oids, found, progress)
+        _check_tables(store, packed.keys(), found)
     return found
 
 
@@ -111,6 +114,17 @@ def _check_pack(store: Store, name: str, oids: list[Oid], found: Findings, progr
             _check_one(store, oid, name, found)
 
 
+def _check_tables(store: Store, names: Iterable[str], found: Findings) -> None:
+    """Read the closing tables, which no other command does: an index may have to be rebuilt from them."""
+    sizes = {pack_name(pack.id): pack.size for pack in store.catalog.packs().values()}
+    for name in names:
+        try:
+            _read_table(store, name, sizes[name])
+        except IntegrityError:
+            found.tables.add(name)
+            found.files.add(name)
+
+
 def _check_one(store: Store, oid: Oid, name: str, found: Findings) -> None:
     try:
         store.read(oid)
@@ -144,16 +158,26 @@ def adopt(store: Store) -> list[str]:
 def _packed(store: Store, stat: Stat) -> Iterator[tuple[bytes, Place, PackEntry]]:
     """What a pack's own table lists; nothing if it is damaged."""
     try:
-        end = store.backend.read(stat.name, max(stat.size - FOOTER_SIZE, 0))
-        offset, length, checksum = decode_footer(end, stat.name)
-        table = store.backend.read(stat.name, offset, length)
-        rows = decode_table(table, checksum, stat.name)
+        table = _read_table(store, stat.name, stat.size)
     except IntegrityError:
         return
-    pack = PackEntry(pack_id(table), len(rows), stat.size)
-    if offset + length + FOOTER_SIZE == stat.size and pack_name(pack.id) == stat.name:
-        for digest, *slot in rows:
-            yield digest, Place(pack.id, *slot), pack
+    pack = PackEntry(pack_id(table), len(table) // ROW.size, stat.size)
+    for digest, *slot in ROW.iter_unpack(table):
+        yield digest, Place(pack.id, *slot), pack
+
+
+def _read_table(store: Store, name: str, size: int) -> bytes:
+    """The closing table of the pack of `size` bytes called `name`.
+
+    Raises:
+        IntegrityError: it is damaged, or the pack is longer or shorter than that.
+    """
+    offset, length, checksum = decode_footer(store.backend.read(name, max(size - FOOTER_SIZE, 0)), name)
+    table = store.backend.read(name, offset, length)
+    decode_table(table, checksum, name)
+    if offset + length + FOOTER_SIZE != size or pack_name(pack_id(table)) != name:
+        raise IntegrityError(f"{name}: the pack is not what its name says", hint="run `mlgit fsck --repair`")
+    return table
 
 
 def set_aside(store: Store, found: Findings) -> list[str]:

@@ -239,8 +239,12 @@ class Store:
             MissingError, IntegrityError: as `read`.
             InvalidError, UnsafeError: it is no tree, or a malformed or hostile one.
         """
+        return trees.decode(self.tree_bytes(oid), f"tree {oid}")
+
+    def tree_bytes(self, oid: Oid) -> bytes:
+        """The canonical bytes of a tree object, not decoded; raises as `tree`, but for what they hold."""
         self.check_tree(oid)
-        return trees.decode(bytes(self.read(oid)), f"tree {oid}")
+        return self.read(oid)
 
     def check_tree(self, oid: Oid) -> None:
         """Refuse to load what cannot be a tree: a file that a pointer calls a folder may be of any size.

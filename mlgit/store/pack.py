@@ -41,7 +41,7 @@ class Place(NamedTuple):
     size: int
 
 
-def pack_id(table: bytes | bytearray) -> str:
+def pack_id(table: bytes | bytearray | memoryview) -> str:
     """The id of the pack whose closing table this is."""
     return blake3(table).hexdigest()
 
@@ -74,7 +74,7 @@ def decode_table(data: bytes | memoryview, checksum: bytes, where: str) -> list[
     return list(ROW.iter_unpack(data))
 
 
-def split_pack(data: bytes, name: str) -> tuple[bytes, list[tuple[bytes, int, int, int, int]]]:
+def split_pack(data: memoryview, name: str) -> tuple[memoryview, list[tuple[bytes, int, int, int, int]]]:
     """The closing table of the whole pack `data` called `name`: its bytes, and its rows as `decode_table` gives them.
 
     Raises:

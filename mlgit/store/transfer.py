@@ -7,13 +7,16 @@ destination, so damage never spreads, and the destination's index is written las
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from mlgit.errors import IntegrityError, LockedError, MissingError
 from mlgit.fs import atomic
+from mlgit.fs.link import copy_bytes
 from mlgit.fs.lock import locked
 from mlgit.model.oid import Oid
 from mlgit.model.report import count
@@ -103,30 +106,67 @@ def copy(wanted: set[Oid], source: Store, target: Store, progress: Progress | No
         for oid in sorted(large):
             _copy_file(oid, source, writer, target, progress)
         for pack, oids in sorted(packed.items()):
-            if not _copy_pack(packs[pack], oids, source, writer):
+            if not _copy_pack(packs[pack], oids, source, target, writer):
                 single += oids
         for oid, data in source.read_many(single):
             writer.add(data, oid.digest)
     return sum(place.size for _, place in places)
 
 
-def _copy_pack(pack: PackEntry, wanted: list[Oid], source: Store, writer: Writer) -> bool:
+def _copy_pack(pack: PackEntry, wanted: list[Oid], source: Store, target: Store, writer: Writer) -> bool:
     """Copy a whole pack, if it is worth a file and holds what is wanted, nothing else, and all of it undamaged."""
     if len(wanted) != pack.rows or not _WHOLE <= pack.size <= PACK_LIMIT + 2 * LARGE:
         return False
+    digests = {oid.digest for oid in wanted}
     try:
-        data = source.backend.read(pack_name(pack.id))
+        if source.backend.local is not None and target.backend.local is not None:
+            return _copy_pack_on_disk(pack, source.backend.local, digests, source, target, writer)
+        whole = source.backend.read(pack_name(pack.id))
+    except MissingError:  # moved to another pack since the indexes were read
+        return False
+    table = _checked_table(pack, memoryview(whole), digests, source)
+    if table is not None:
+        writer.add_pack(pack, table, whole)
+    return table is not None
+
+
+def _checked_table(pack: PackEntry, data: memoryview, wanted: set[bytes], source: Store) -> bytes | None:
+    """The closing table of a pack whose objects are `wanted` and match their ids; else reading one by one says more."""
+    try:
         table, rows = split_pack(data, pack.id)
-    except (MissingError, IntegrityError):  # moved to another pack, or damaged: reading one by one says which
-        return False
-    view, digest_of = memoryview(data), source.digest
-    if {row[0] for row in rows} != {oid.digest for oid in wanted}:
-        return False
-    for digest, codec, at, stored, size in rows:
-        if codec != RAW or stored != size or digest_of(view[at : at + size]) != digest:
-            return False
-    writer.add_pack(pack, data, table)
-    return True
+    except IntegrityError:
+        return None
+    with table:  # views are let go of, so that a mapped file can be closed
+        if {row[0] for row in rows} != wanted:
+            return None
+        digest_of = source.digest
+        for digest, codec, at, stored, size in rows:
+            with data[at : at + size] as part:
+                if codec != RAW or stored != size or digest_of(part) != digest:
+                    return None
+        return bytes(table)
+
+
+def _copy_pack_on_disk(
+    pack: PackEntry, root: Path, wanted: set[bytes], source: Store, target: Store, writer: Writer
+) -> bool:
+    """As `_copy_pack`, from the local store at `root` to another: the copy is looked through while it is flushed."""
+    temp, name = target.temporary(), root / pack_name(pack.id)
+    try:
+        with atomic.disk_errors(name), open(name, "rb") as reader, open(temp, "x+b") as file:
+            if copy_bytes(reader.fileno(), file.fileno()) != pack.size:
+                return False
+            flushed = atomic.sync_beside(file.fileno())
+            try:
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
+                    table = _checked_table(pack, data, wanted, source)
+            finally:
+                flushed()
+        if table is not None:
+            writer.add_pack(pack, table, temp)
+        return table is not None
+    finally:
+        temp.unlink(missing_ok=True)
 
 
 def _copy_file(oid: Oid, source: Store, writer: Writer, target: Store, progress: Progress | None) -> None:

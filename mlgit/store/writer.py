@@ -64,14 +64,21 @@ class Writer:
         """Name an object in the index of this batch that is in place already, in `pack` if it is in one."""
         self._index.add(digest, place, pack)
 
-    def add_pack(self, pack: PackEntry, data: bytes, table: bytes) -> None:
-        """Add a whole pack: its verified bytes, which end in the closing table `table`."""
+    def add_pack(self, pack: PackEntry, table: bytes, source: bytes | Path) -> None:
+        """Add a whole pack that ends in the closing table `table`.
+
+        Args:
+            source: its verified bytes, or a file of them, which is moved away.
+        """
         name, backend = pack_name(pack.id), self._store.backend
         if backend.local is not None or not backend.exists(name):  # else a write that was cut off has left it
-            backend.put_bytes(name, data)
+            if isinstance(source, Path):
+                backend.put(name, source, move=True)
+            else:
+                backend.put_bytes(name, source)
         self._index.add_pack(pack, table)
         if self._progress is not None:
-            self._progress(len(data), pack.rows)
+            self._progress(pack.size, pack.rows)
 
     def add(self, data: bytes | memoryview, digest: bytes | None = None) -> bytes:
         """Add a small object; returns its digest.

@@ -19,7 +19,12 @@ from mlgit.work.snapshot import LOCK_FILE, STAGE_FILE, Commit
 Unit = tuple[Blob, ...]
 """A pointer, or a stage file and, if there is one, its lock; paths are seen from the mlgit root."""
 
-_EMPTY: Final = frozenset({"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"})
+_EMPTY: Final = frozenset(  # the empty blob, by SHA-1 and by SHA-256
+    {
+        "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+        "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
+    }
+)
 _TREE: Final = "40000"
 
 

@@ -28,12 +28,13 @@ from mlgit.store.objects import LARGE, Store, require_algorithm
 from mlgit.store.reach import reach
 from mlgit.store.writer import Writer
 from mlgit.work import gitignore, sharing
-from mlgit.work.checkout import CheckoutPlan, FolderStep, Placer, plan, refuse_loss
+from mlgit.work.checkout import CheckoutPlan, FolderStep, plan, refuse_loss
 from mlgit.work.control import CONTROL
 from mlgit.work.difference import Load, entry_of
 from mlgit.work.identify import Identifier
 from mlgit.work.ignore import Ignore
 from mlgit.work.index import StatIndex
+from mlgit.work.placer import Placer
 from mlgit.work.trust import Trust
 
 

@@ -41,7 +41,7 @@ def test_any_bytes_end_in_our_errors(data: bytes) -> None:
         lambda: decode_footer(data, "x"),
         lambda: decode_footer(PACK_MAGIC + data, "x"),
         lambda: decode_table(data, b"\0" * 16, "x"),
-        lambda: split_pack(data, "x"),
+        lambda: split_pack(memoryview(data), "x"),
     ):
         with pytest.raises(IntegrityError):
             parse()
@@ -55,7 +55,7 @@ def test_a_whole_pack_is_split_and_any_change_of_its_table_is_seen(tmp_path: Pat
     entry = pack.finish()
     data = (tmp_path / "x").read_bytes()
     assert (entry.rows, entry.size) == (3, len(data))
-    table, rows = split_pack(data, entry.id)
+    table, rows = split_pack(memoryview(data), entry.id)
     assert table == pack.table
     assert [data[at : at + size] for _, _, at, _, size in rows] == texts
     first = len(data) - FOOTER_SIZE - len(table)
@@ -63,9 +63,9 @@ def test_a_whole_pack_is_split_and_any_change_of_its_table_is_seen(tmp_path: Pat
         changed = bytearray(data)
         changed[at] ^= 1
         with pytest.raises(IntegrityError):
-            split_pack(bytes(changed), entry.id)
+            split_pack(memoryview(changed), entry.id)
     for wrong in (data[:-1], data + b"x", data[1:]):
         with pytest.raises(IntegrityError):
-            split_pack(wrong, entry.id)
+            split_pack(memoryview(wrong), entry.id)
     with pytest.raises(IntegrityError, match="name"):
-        split_pack(data, "0" * 64)
+        split_pack(memoryview(data), "0" * 64)

@@ -233,6 +233,29 @@ def test_a_whole_pack_that_is_damaged_stays_out(
     _sound(tmp_path / "clone")
 
 
+@pytest.mark.parametrize("spoil", ["object", "table", "cut", "empty", "gone"])
+def test_a_damaged_pack_is_not_copied_from_disk_to_disk(new_store: MakeStore, tmp_path: Path, spoil: str) -> None:
+    cache, remote = new_store("cache"), new_store("remote")
+    with Writer(cache) as writer:
+        entries = [Entry(n, "file", _oid(writer.add(d)), len(d)) for n, d in _many().items()]
+        content = Content(_oid(writer.add(trees.encode(entries))), "tree", 700 * 3000, 700)
+    (path,) = (tmp_path / "cache" / "packs").iterdir()
+    data = bytearray(path.read_bytes())
+    data[50 if spoil == "object" else -100] ^= 1
+    path.unlink()
+    if spoil != "gone":
+        path.write_bytes({"cut": data[:-500_000], "empty": b""}.get(spoil, data))
+    if spoil == "table":
+        transfer.push([content], cache, remote)
+        assert remote.missing(entry.oid for entry in entries) == set()
+    else:
+        with pytest.raises((IntegrityError, MissingError)):
+            transfer.push([content], cache, remote)
+        assert not list((tmp_path / "remote").glob("packs/*"))
+    assert not list((tmp_path / "remote").glob("tmp/*"))
+    _sound(tmp_path / "remote")
+
+
 def test_a_push_that_was_cut_off_is_not_sent_again(new_store: MakeStore, tmp_path: Path) -> None:
     class Cut(Distant):
         def put_bytes(self, name: str, data: bytes) -> None:

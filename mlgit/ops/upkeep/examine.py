@@ -63,14 +63,24 @@ def examine(
         below, absent = _named(repo, store)  # a tree that came tells what else is missing
         names |= below
         problems = {**absent, **problems}
-    rows = tuple(_rows(repo, problems, mended, names, "lost" if repair else None))
-    left = len(problems) - len(mended & problems.keys())
+    repaired = repair and remote is None
+    rows = (
+        *_rows(repo, problems, mended, names, "lost" if repair else None),
+        *(
+            Row(
+                (name, "its closing table is damaged", "mended" if repaired else None, "", None),
+                Mark.PASS if repaired else Mark.FAIL,
+            )
+            for name in sorted(found.tables)
+        ),
+    )
+    left = len(problems) - len(mended & problems.keys()) + (0 if repaired else len(found.tables))
     notes.append(f"{count(found.checked, 'object')}, {format_bytes(found.size)} checked, {count(left, 'problem')} left")
     if not full:
         notes.append("bytes were not compared with their ids; do that with --full")
     table = Table("problems", "Problems", _COLUMNS, rows, empty="none")
     here = {oid for oid, problem in found.damaged.items() if problem != fsck.GONE} - mended
-    verdict = Verdict.DAMAGED if here else Verdict.MISSING if left else Verdict.PASS
+    verdict = Verdict.DAMAGED if here or (found.tables and not repaired) else Verdict.MISSING if left else Verdict.PASS
     return Report("fsck", f"Store {store.backend.url}", (table,), verdict, notes=tuple(notes))
 
 
