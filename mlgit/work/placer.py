@@ -31,25 +31,45 @@ from mlgit.work.identify import check_link
 from mlgit.work.index import UNSETTLED, FolderRow, StatIndex, signature
 
 _WORTH_A_CREW: Final = 2_000
+_AT_ONCE: Final = 2_000
 
 
 class _Task(NamedTuple):
-    """A new folder to fill: where it stands below what is being built, its place in the repository, what it is."""
+    """Some files of a new folder, to be written.
+
+    Attributes:
+        parts: where the folder stands below what is being built.
+        path: its place in the repository.
+        entry: what it is.
+        first: number of the first file.
+    """
 
     parts: tuple[str, ...]
     path: RelPath
     entry: Entry
+    first: int = 0
 
 
 class _Filled(NamedTuple):
-    """What was done: the folder's tree, evidence on its small files, and what is left to do in it."""
+    """What was done in a folder.
+
+    Attributes:
+        tree: its canonical bytes, and
+        below: its sub-folders, both with the first file only.
+        lines: evidence on what was written.
+        large: what is left to write, as only the holder of the locks may.
+        size: bytes written, in
+        files: files, of
+        total: files of the folder.
+    """
 
     tree: bytes
+    below: list[Entry]
     lines: list[bytes]
     large: list[Entry]
-    below: list[Entry]
     size: int
     files: int
+    total: int
 
 
 def _untrue(path: RelPath, oid: Oid) -> IntegrityError:
@@ -87,6 +107,7 @@ class Placer:
         self._links = links
         self._rows: deque[_Made] = deque()
         self._rules = b""
+        self._last: tuple[RelPath, tuple[bytes, list[Entry], list[Entry]]] | None = None
         self.progress: Progress | None = None
 
     def apply(self, made: CheckoutPlan, top: RelPath, rules: bytes) -> None:
@@ -133,10 +154,23 @@ class Placer:
     def _make(self, base: Path, first: _Task, top: RelPath) -> None:
         """Fill the new folder of `first`, which stands below `base`, and every folder in it."""
         tasks = [first]
+        begun: dict[RelPath, tuple[_Filled, list[int]]] = {}
         with contextlib.closing(self._filled(base, tasks, top)) as results:
             for task, done in results:
-                tasks += [_Task((*task.parts, one.name), task.path.child(one.name), one) for one in done.below]
-                self._finish(base, task, done)
+                if task.first == 0:
+                    left = list(range(_AT_ONCE, done.total, _AT_ONCE))
+                    begun[task.path] = done, left
+                    tasks += [_Task((*task.parts, one.name), task.path.child(one.name), one) for one in done.below]
+                    tasks += [task._replace(first=number) for number in left]
+                else:
+                    whole, left = begun[task.path]
+                    left.remove(task.first)
+                    whole.lines.extend(done.lines)
+                    whole.large.extend(done.large)
+                if self.progress is not None:
+                    self.progress(done.size, done.files)
+                if not left:
+                    self._finish(base, task, begun.pop(task.path)[0])
 
     def _finish(self, base: Path, task: _Task, done: _Filled) -> None:
         """Write what only this process may, and remember the folder."""
@@ -144,8 +178,6 @@ class Placer:
         if done.large:
             with Folder.beneath(base, task.parts) as folder:
                 lines += [evidence(one.name, self._large(folder, one)) for one in done.large]
-        if self.progress is not None:
-            self.progress(done.size, done.files)
         content = trees.Content(task.entry.oid, "tree", task.entry.size, task.entry.files)
         now = self._index.disk_now()
         self._rows.append(_Made(task.path, content, done.tree, sorted(lines), now))
@@ -167,20 +199,29 @@ class Placer:
             yield task, fill(task)
 
     def _fill(self, base: Path, task: _Task, top: RelPath) -> _Filled:
-        """Write the small files of a new folder and make its sub-folders."""
+        """Write some small files of a new folder, and with the first ones make its sub-folders."""
+        data, below, files = self._opened(task)
+        with Folder.beneath(base, task.parts) as folder:
+            places, large = self._located(task.path, files[task.first : task.first + _AT_ONCE])
+            lines = self._small(folder, task.path, places, top)
+            for one in below if task.first == 0 else ():
+                folder.mkdir(one.name)
+        size = sum(one.size for one, _ in places)
+        whole = (data, below) if task.first == 0 else (b"", [])
+        return _Filled(*whole, lines, large, size, len(places), len(files))
+
+    def _opened(self, task: _Task) -> tuple[bytes, list[Entry], list[Entry]]:
+        """The tree of a task's folder: its bytes, sub-folders and files; the last one is kept in mind."""
+        if self._last is not None and self._last[0] == task.path:
+            return self._last[1]
         check_depth(task.path)
         data = self._store.tree_bytes(task.entry.oid)
         tree = trees.decode(data, f"tree {task.entry.oid}")
         if (tree.size, tree.files) != (task.entry.size, task.entry.files):
             raise _untrue(task.path, task.entry.oid)
         below = [one for one in tree.entries if one.kind == "tree"]
-        with Folder.beneath(base, task.parts) as folder:
-            places, large = self._located(task.path, [one for one in tree.entries if one.kind != "tree"])
-            lines = self._small(folder, task.path, places, top)
-            for one in below:
-                folder.mkdir(one.name)
-        size = sum(one.size for one, _ in places)
-        return _Filled(data, lines, large, below, size, len(places))
+        self._last = task.path, (data, below, [one for one in tree.entries if one.kind != "tree"])
+        return self._last[1]
 
     def _put_files(self, folder: Folder, path: RelPath, entries: Sequence[Entry], top: RelPath) -> None:
         """Write files into a folder that nobody sees yet."""

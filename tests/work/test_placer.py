@@ -26,6 +26,7 @@ Checkout = Callable[..., bool]
 def many(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Some folders of files, links, large files and executables; a crew is worth its while for them."""
     monkeypatch.setattr("mlgit.work.placer._WORTH_A_CREW", 50)
+    monkeypatch.setattr("mlgit.work.placer._AT_ONCE", 7)  # folders are shared out, too
     monkeypatch.setattr(crew, "cores", lambda: 2)
     folder = repo.root / "data"
     for number in range(120):
@@ -37,6 +38,8 @@ def many(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "0" / "run").write_text("#!/bin/sh\n")
     (folder / "0" / "run").chmod(0o755)
     (folder / "2" / "large").write_bytes(os.urandom(LARGE + 5))
+    for number in range(20):
+        (folder / "3" / f"flat{number}").write_bytes(os.urandom(LARGE + 5) if number == 13 else b"flat")
     (folder / "2" / "empty").mkdir()
     return folder
 
