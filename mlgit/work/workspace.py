@@ -34,7 +34,6 @@ from mlgit.work.difference import Load, entry_of
 from mlgit.work.identify import Identifier
 from mlgit.work.ignore import Ignore
 from mlgit.work.index import StatIndex
-from mlgit.work.placer import Placer
 from mlgit.work.trust import Trust
 
 
@@ -268,6 +267,8 @@ class Workspace:
         """Carry out a plan for the tracked path `top`, linking as configured or as `links` says."""
         if not made.folders:
             return
+        from mlgit.work.placer import Placer
+
         placer = Placer(self.root, self.scratch, self.store, self.index, links=links or self._links())
         placer.progress = progress
         with self._learning():

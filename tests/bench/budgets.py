@@ -114,6 +114,8 @@ def _scaled(results: Results, workload: str) -> list[Budget]:
         Budget(status_row, "≤ start + 2 × scan", status, start + 2 * scan),
         Budget(status_row, "memory < 500 MB", peak, 500, "MB"),
     ]
+    checkout, copy = (results.median(workload, steps.CHECKOUT.name, tool) for tool in ("mlgit", "cp"))
+    found += [Budget(f"{workload}: {steps.CHECKOUT.name}", "≤ start + 1.5 × cp -r", checkout, start + 1.5 * copy)]
     for step in steps.SCALE_STEPS:
         goal = f"a file ≤ at {few:,} files"
         many_cost = results.median(workload, step.name, "mlgit") / many * 1e6

@@ -75,8 +75,8 @@ def _scaled(results: Results, workload: str) -> str:
     start = results.median("start-up", steps.START.name, "mlgit")
     lines = [
         f"{workload}: {results.titles[workload]}; base: {results.titles[base]}",
-        f"{'':<25}{_group('base', 27)}{_group(f'{many:,} files', 36)}{_group('a file, ÷ base', 18)}",
-        f"{'':<25}{_cells(['s', 'µs/file', 'MB'], 9)}{_cells(['floor s', 's', 'µs/file', 'MB'], 9)}"
+        f"{'':<25}{_group('base', 27)}{_group(f'{many:,} files', 45)}{_group('a file, ÷ base', 18)}",
+        f"{'':<25}{_cells(['s', 'µs/file', 'MB'], 9)}{_cells(['cp s', 'floor s', 's', 'µs/file', 'MB'], 9)}"
         f"{_cells(['all', 'no start'], 9)}",
     ]
     for step in results.samples[workload]:
@@ -85,6 +85,7 @@ def _scaled(results: Results, workload: str) -> str:
             _number(before, 3),
             _number(before / few * 1e6, 1),
             _number(results.memory(base, step, "mlgit") / _MEGABYTE, 0),
+            _number(results.median(workload, step, "cp"), 3),
             _number(results.median(workload, step, "floor"), 3),
             _number(after, 3),
             _number(after / many * 1e6, 1),
@@ -93,6 +94,8 @@ def _scaled(results: Results, workload: str) -> str:
             _number((after - start) / many / ((before - start) / few), 2),
         ]
         lines.append(f"{step:<25}{_cells(cells, 9)}")
+    few_copied, copied = (results.median(one, steps.CHECKOUT.name, "cp") for one in (base, workload))
+    lines.append(f"{'cp -r takes of a file, ÷ base':<25}{_number(copied / many / (few_copied / few), 2):>9}")
     return "\n".join(lines)
 
 

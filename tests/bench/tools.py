@@ -139,6 +139,15 @@ class Copy(Tool):
     add = push = pull = checkout = _copy
 
 
+class CheckoutCopy(Copy):
+    """The same for checkout alone, where a copy takes minutes."""
+
+    def _none(self) -> Commands:
+        return []
+
+    add = push = pull = _none
+
+
 class Python(Copy):
     """A floor: what Python can do (start, scan + stat, read + hash + append), and copying the bytes as one file."""
 
@@ -346,6 +355,7 @@ def programs(dvc: str | None, without: frozenset[str]) -> dict[type[Tool], tuple
     beside = os.path.join(os.path.dirname(sys.executable), "mlgit")
     found: dict[type[Tool], tuple[str, ...] | None] = {
         Copy: ("cp",),
+        CheckoutCopy: ("cp",),
         DurableCopy: ("cp",),
         Python: (sys.executable,),
         Mlgit: (beside,) if os.path.exists(beside) else (sys.executable, "-m", "mlgit"),

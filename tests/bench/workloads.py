@@ -17,7 +17,7 @@ from tests.bench.data import Shape, change_one, make_large, make_tree, readable,
 from tests.bench.process import run
 from tests.bench.results import Growth, Results
 from tests.bench.steps import Step
-from tests.bench.tools import Borg, Copy, DurableCopy, Dvc, GitLfs, Mlgit, Python, Tool
+from tests.bench.tools import Borg, CheckoutCopy, Copy, DurableCopy, Dvc, GitLfs, Mlgit, Python, Tool
 
 TINY = Shape(6, 2, 4096)
 BASE_FILES = 10_000
@@ -119,7 +119,7 @@ def _scaled(results: Results, place: Path, settings: Settings, workload: str, sh
         for turn in range(rounds):
             settings.say(f"{name}: {what}: round {turn + 1} of {rounds}")
             folder = place / f"{name}-{turn}"
-            tools = settings.tools((Python, Mlgit), folder, folder / Mlgit.name / "data")
+            tools = settings.tools((CheckoutCopy, Python, Mlgit), folder, folder / Mlgit.name / "data")
             for tool in tools:
                 tool.create()
             make_tree(folder / Mlgit.name / "data", what)
