@@ -8,6 +8,7 @@ clone runs nothing from it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -300,8 +301,8 @@ class Git:
 
         Every commit is looked at: with clocks that disagree, an old one may have young ancestors.
         """
-        words = [line.split(" ") for line in self.run("log", "--all", "--format=%H %ct").splitlines()]
-        return {commit: commit[:7] for commit, made in words if int(made) >= moment}
+        words = [line.split(" ") for line in self.run("rev-list", "--all", "--timestamp").splitlines()]
+        return {commit: commit[:7] for made, commit in words if int(made) >= moment}
 
     def recent(self, number: int) -> dict[str, str]:
         """The last `number` commits of HEAD, first parents only: id → short id."""
@@ -311,13 +312,24 @@ class Git:
         return {commit: commit[:7] for commit in listed}
 
     def stashes(self) -> dict[str, str]:
-        """The commits of every `git stash` entry: working tree, index, untracked files."""
+        """The commits of every `git stash` entry: working tree, index, untracked files; those of `--autostash` too."""
+        found = self._autostash()
         if self._answer("rev-parse", "--verify", "-q", "refs/stash") is None:
-            return {}
-        found: dict[str, str] = {}
-        for number, line in enumerate(self.run("log", "-g", "--format=%H %P", "refs/stash").splitlines()):
+            return found
+        for number, line in enumerate(self.run("rev-list", "-g", "--parents", "refs/stash").splitlines()):
             commit, _, *others = line.split(" ")
             found |= dict.fromkeys((commit, *others), f"stash@{{{number}}}")
+        return found
+
+    def _autostash(self) -> dict[str, str]:
+        """The commits of what a rebase or merge under way put away with `--autostash`, which no reference names."""
+        files = ("rebase-merge/autostash", "rebase-apply/autostash", "MERGE_AUTOSTASH")
+        found: dict[str, str] = {}
+        for path in self.run("rev-parse", *(word for file in files for word in ("--git-path", file))).splitlines():
+            with contextlib.suppress(FileNotFoundError):
+                stash = self.resolve((self.root / path).read_text().strip())
+                _, *others = self.run("rev-parse", f"{stash}^@").split()
+                found |= dict.fromkeys((stash, *others), "what --autostash put away")
         return found
 
     def root_trees(self, commits: Iterable[str]) -> dict[str, str]:

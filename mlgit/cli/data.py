@@ -131,10 +131,21 @@ def checkout(
 
 
 def place(
-    session: Session, paths: list[RelPath], *, force: bool, rev: str | None = None, dry_run: bool = False
+    session: Session,
+    paths: list[RelPath],
+    *,
+    force: bool,
+    rev: str | None = None,
+    dry_run: bool = False,
+    complete: bool = False,
 ) -> None:
-    """Check out `paths`, or everything that was ever made; nothing is written before every plan is known to be safe."""
+    """Check out `paths`, or everything that was ever made; nothing is written before every plan is known to be safe.
+
+    Args:
+        complete: leave out what the cache has not got completely.
+    """
     from mlgit.model.report import count
+    from mlgit.work import sync
     from mlgit.work.checkout import refuse_loss
 
     repo, started = session.repo, time.monotonic()
@@ -145,6 +156,11 @@ def place(
             render.say(
                 session, f"{session.shown(one.tracked.path)} was never made; run `mlgit repro {one.tracked.stage}`"
             )
+    for one in sync.missing(repo.workspace, [one for one in targets if complete or not (one.tracked.push or paths)]):
+        targets.remove(one)
+        if not one.tracked.push:
+            stage = f"; run `mlgit repro {one.tracked.stage}`" if one.tracked.stage else ""
+            render.say(session, f"{session.shown(one.tracked.path)} stays where it was made (push: false){stage}")
     with repo.workspace.writing("checkout"), bar(session, "checking out") as progress:
         plans = [
             (one, repo.workspace.plan_checkout(one.tracked.path, one.tracked.content, one.below)) for one in targets

@@ -29,4 +29,6 @@ def offer(session: Session, paths: Iterable[str]) -> None:
         return
     import shlex
 
-    render.say(session, "git add " + " ".join(shlex.quote(session.shown(path)) for path in listed))
+    names = [session.shown(path) for path in listed]
+    end = "-- " if any(name.startswith("-") for name in names) else ""
+    render.say(session, f"git add {end}" + " ".join(map(shlex.quote, names)))

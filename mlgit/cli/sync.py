@@ -13,7 +13,7 @@ from mlgit.cli.data import place
 from mlgit.cli.options import AllBranches, AllTags, DryRun, Everything, Force, RemoteName, Rev, Targets, Yes
 from mlgit.cli.progress import bar
 from mlgit.cli.session import Session, session_of
-from mlgit.errors import RefusedError
+from mlgit.errors import MissingError, RefusedError
 
 if TYPE_CHECKING:
     from mlgit.work.outputs import Target
@@ -111,7 +111,11 @@ def pull(
             render.plan(session, [*lines, "then put what came into the working tree"])
             return
     else:
-        _fetch(session, chosen, remote)
+        try:
+            _fetch(session, chosen, remote)
+        except MissingError:
+            place(session, session.paths(targets or []), force=force, rev=rev, complete=True)
+            raise
     place(session, session.paths(targets or []), force=force, rev=rev, dry_run=dry_run)
 
 
@@ -125,7 +129,7 @@ def _foresee(session: Session, chosen: list[Target], remote: str | None) -> Iter
     """What a fetch would ask which remote for."""
     from mlgit.work import sync
 
-    wanted = sync.missing(session.repo.workspace, chosen)
+    wanted = [one for one in sync.missing(session.repo.workspace, chosen) if one.tracked.push]
     for name, members in (sync.group(session.repo.workspace, wanted, remote) if wanted else {}).items():
         yield from (f"fetch {session.shown(one.below or one.tracked.path)} from {name}" for one in members)
 
@@ -139,7 +143,7 @@ def _fetch(session: Session, chosen: list[Target], remote: str | None) -> None:
     if not any(one.tracked.content for one in chosen):
         render.say(session, "nothing is tracked here; nothing to fetch")
         return
-    wanted = sync.missing(repo.workspace, chosen)
+    wanted = [one for one in sync.missing(repo.workspace, chosen) if one.tracked.push]
     if not wanted:
         render.say(session, "the cache has everything already")
         return

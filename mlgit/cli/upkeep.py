@@ -81,6 +81,8 @@ def gc(
             if not yes and not (session.ask and typer.confirm(f"delete {what} that nothing kept names?", err=True)):
                 raise RefusedError(f"not deleted: {what}", hint="look with --dry-run, then agree with --yes")
             collecting.collect(repo, sweep)
+        elif not dry_run:
+            collecting.clear(repo)
     if machine:
         render.report(session, collecting.report(sweep, keep, deleted=ready), json=json, md=md)
     if dry_run:
@@ -94,10 +96,11 @@ def fsck(
     context: typer.Context,
     full: Annotated[bool, typer.Option("--full", help="Compare every byte with its id.")] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Set damaged objects aside and fetch them from a remote that has them.")
+        bool,
+        typer.Option("--repair", help="Set damaged objects aside and bring them back from elsewhere."),
     ] = False,
     rebuild_index: Annotated[
-        bool, typer.Option("--rebuild-index", help="Write the cache's index anew from its packs and files first.")
+        bool, typer.Option("--rebuild-index", help="Write the index anew from packs and files first.")
     ] = False,
     remote: RemoteName = None,
     json: Json = False,
@@ -108,9 +111,6 @@ def fsck(
 
     session = session_of(context)
     repo = session.repo
-    if (repair or rebuild_index) and remote:
-        option = "--repair" if repair else "--rebuild-index"
-        raise UsageError(f"{option} mends the cache, not a remote", hint="push again from a clone that has the data")
     with (
         repo.workspace.writing("fsck", alone_in_cache=True)
         if repair or rebuild_index

@@ -43,9 +43,11 @@ def locked(
         return
     try:
         _acquire(descriptor, path, shared, wait)
-        if not shared:
-            _sign(descriptor, purpose)
-        yield
+        _sign(descriptor, f"process {os.getpid()} (mlgit {purpose})\n")
+        try:
+            yield
+        finally:
+            _sign(descriptor, "")  # else whoever waits for the next holder, who may share, is told of this one
     finally:
         os.close(descriptor)
 
@@ -77,13 +79,15 @@ def _make(path: Path, mode: int) -> None:
         with contextlib.suppress(OSError):  # it exists by now, or there are no hard links; then opening makes it
             os.link(temp, path)
     finally:
-        os.unlink(temp)
+        with contextlib.suppress(FileNotFoundError):  # it could not be made, and that error says more
+            os.unlink(temp)
 
 
-def _sign(descriptor: int, purpose: str) -> None:
+def _sign(descriptor: int, text: str) -> None:
+    """Name the holder, or with an empty `text` nobody; of several who share the lock, the last to come or go did."""
     with contextlib.suppress(OSError):  # the lock holds without the text, also on a full disk
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} (mlgit {purpose})\n".encode(), 0)
+        os.pwrite(descriptor, text.encode(), 0)
 
 
 def _acquire(descriptor: int, path: Path, shared: bool, wait: float) -> None:

@@ -53,6 +53,10 @@ class Catalog:
                     raise
         self._fresh = True
 
+    def expire(self) -> None:
+        """Look what index files there are when next asked: meanwhile others may have written, or `gc` have deleted."""
+        self._fresh = False
+
     def _read(self, name: str) -> IndexFile:
         if self._kept is None:
             return self._checked(name, self._backend.read(name))

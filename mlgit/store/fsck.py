@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,11 +13,12 @@ from mlgit.model.oid import Oid
 from mlgit.store.backend import Progress, Stat
 from mlgit.store.hashing import CHUNK, hash_file, new_hasher
 from mlgit.store.indexfile import PackEntry
-from mlgit.store.objects import Store, object_name, pack_name
+from mlgit.store.objects import Store, file_name, pack_name
 from mlgit.store.pack import FOOTER_SIZE, RAW, ROW, Place, decode_footer, decode_table, pack_id
 from mlgit.store.writer import Writer, rewrite
 
 GONE: Final = "its file is gone"
+_SINGLE: Final = re.compile(r"objects/([0-9a-z]+)/([0-9a-f]{2})/([0-9a-f]{62})")
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ def check(store: Store, *, full: bool, progress: Progress | None = None) -> Find
         oid = Oid.from_digest(store.algorithm, digest)
         found.checked += 1
         found.size += place.size
-        name = pack_name(place.pack) if place.pack else object_name(oid)
+        name = file_name(oid, place)
         problem = _quick(sizes.get(name), place.offset + place.stored, exact=place.pack is None)
         if problem:
             _note(found, oid, name, problem)
@@ -144,19 +146,23 @@ def adopt(store: Store) -> list[str]:
     store.catalog.refresh()
     known = store.catalog.knows
     with Writer(store) as writer:
-        for stat in store.backend.list("packs/"):
-            for digest, place, pack in _packed(store, stat):
-                if not known(digest):
-                    writer.include(digest, place, pack)
-        for stat in store.backend.list(f"objects/{store.algorithm}/"):
-            digest = bytes.fromhex(stat.name[-65:].replace("/", ""))
-            if not known(digest):
-                writer.include(digest, Place(None, RAW, 0, stat.size, stat.size), None)
+        for prefix in ("packs/", "objects/"):
+            for stat in store.backend.list(prefix):
+                for digest, place, pack in held(store, stat):
+                    if not known(digest):
+                        writer.include(digest, place, pack)
     return moved
 
 
-def _packed(store: Store, stat: Stat) -> Iterator[tuple[bytes, Place, PackEntry]]:
-    """What a pack's own table lists; nothing if it is damaged."""
+def held(store: Store, stat: Stat) -> Iterator[tuple[bytes, Place, PackEntry | None]]:
+    """What a file of the store holds by its own word, whether an index names it or not: a pack's own closing table, or
+    the name of a single file. Nothing if the table is damaged, or if the file is none of ours.
+    """
+    found = _SINGLE.fullmatch(stat.name)
+    if found is not None:
+        if found[1] == store.algorithm:
+            yield bytes.fromhex(found[2] + found[3]), Place(None, RAW, 0, stat.size, stat.size), None
+        return
     try:
         table = _read_table(store, stat.name, stat.size)
     except IntegrityError:
@@ -173,9 +179,11 @@ def _read_table(store: Store, name: str, size: int) -> bytes:
         IntegrityError: it is damaged, or the pack is longer or shorter than that.
     """
     offset, length, checksum = decode_footer(store.backend.read(name, max(size - FOOTER_SIZE, 0)), name)
-    table = store.backend.read(name, offset, length)
-    decode_table(table, checksum, name)
-    if offset + length + FOOTER_SIZE != size or pack_name(pack_id(table)) != name:
+    fits = offset + length + FOOTER_SIZE == size  # nothing vouches for the footer: read no more than there is
+    table = store.backend.read(name, offset, length) if fits else b""
+    if fits:
+        decode_table(table, checksum, name)
+    if not fits or pack_name(pack_id(table)) != name:
         raise IntegrityError(f"{name}: the pack is not what its name says", hint="run `mlgit fsck --repair`")
     return table
 
@@ -186,7 +194,7 @@ def set_aside(store: Store, found: Findings) -> list[str]:
     Returns:
         The files that were moved, by their new names.
     """
-    if store.backend.local is None or not found.files:
+    if not found.files:
         return []
     damaged = {oid.digest for oid in found.damaged}
     rewrite(store, {digest for digest, _ in store.catalog if digest not in damaged}, repack=found.files)
@@ -195,9 +203,11 @@ def set_aside(store: Store, found: Findings) -> list[str]:
 
 
 def _move_aside(store: Store, names: list[str]) -> list[str]:
+    """Take damaged files away: on a local disk into `damaged/`, elsewhere for good, as nobody could look at them."""
     root, moved = store.backend.local, []
     if root is None:
-        return []
+        store.backend.delete(names)
+        return names
     for name in names:
         old, new = root / name, root / "damaged" / name.replace("/", "-")
         if old.exists():

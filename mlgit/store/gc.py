@@ -14,7 +14,8 @@ from typing import Final
 
 from mlgit.model.oid import Oid
 from mlgit.store.backend import Stat
-from mlgit.store.objects import Store, object_name, pack_name
+from mlgit.store.fsck import held
+from mlgit.store.objects import Store, file_name
 from mlgit.store.pack import Place
 from mlgit.store.writer import rewrite
 
@@ -35,6 +36,7 @@ class Sweep:
         delete: files of the backend that go.
         rewrite: packs that are written anew, without their dead objects or merged with other small ones.
         freed: bytes that the medium gets back.
+        unnamed: files that stay because they hold what is kept and no index names.
     """
 
     dead: dict[Oid, int] = field(default_factory=dict)
@@ -44,6 +46,7 @@ class Sweep:
     delete: set[str] = field(default_factory=set)
     rewrite: set[str] = field(default_factory=set)
     freed: int = 0
+    unnamed: int = 0
 
 
 @dataclass(slots=True)
@@ -82,7 +85,15 @@ def plan(store: Store, kept: Iterable[Oid], *, grace: float = GRACE_SECONDS, now
     small = [name for name in holders if name in files and _is_small(files[name], limit)]
     if len(small) > _MANY:
         sweep.rewrite.update(set(small) - sweep.delete)
-    orphans = [stat for name, stat in files.items() if name not in holders and stat.modified <= limit]
+    lost = store.catalog.lacking(alive)
+    orphans = []
+    for name, stat in files.items():
+        if name in holders or stat.modified > limit:
+            continue
+        if lost and any(digest in lost for digest, *_ in held(store, stat)):
+            sweep.unnamed += 1  # an index was lost, or a pull cut off: this file may be the only one that has them
+        else:
+            orphans.append(stat)
     sweep.delete |= {stat.name for stat in orphans}
     sweep.freed = sum(sweep.dead.values()) + sum(stat.size for stat in orphans)
     return sweep
@@ -110,7 +121,7 @@ def _judge(store: Store, name: str, stat: Stat | None, holder: _Holder, limit: f
 
 def _name(store: Store, digest: bytes, place: Place) -> str:
     """Name of the file that holds an object."""
-    return pack_name(place.pack) if place.pack else object_name(Oid.from_digest(store.algorithm, digest))
+    return file_name(Oid.from_digest(store.algorithm, digest), place)
 
 
 def apply(store: Store, sweep: Sweep) -> None:

@@ -8,8 +8,10 @@ always that of the bytes which were written.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Final, Protocol
 
 from blake3 import blake3
@@ -19,6 +21,7 @@ from mlgit.model.oid import Oid
 from mlgit.store.backend import Progress
 
 CHUNK: Final = 1 << 22
+_PART: Final = 1 << 18
 
 
 class Hasher(Protocol):
@@ -45,11 +48,15 @@ def hash_bytes(algorithm: str, data: bytes | memoryview) -> Oid:
     return Oid.from_digest(algorithm, digest_function(algorithm)(data))
 
 
-def new_hasher(algorithm: str) -> Hasher:
-    """A running hash for content that comes in large pieces; BLAKE3 uses all cores."""
+def new_hasher(algorithm: str, threads: int | None = None) -> Hasher:
+    """A running hash for content that comes in large pieces.
+
+    Args:
+        threads: for BLAKE3; all cores by default.
+    """
     hasher: Hasher
     if algorithm == "blake3":
-        hasher = blake3(max_threads=blake3.AUTO)
+        hasher = blake3(max_threads=blake3.AUTO if threads is None else threads)
         return hasher
     import hashlib
 
@@ -93,35 +100,25 @@ def copy_hashed(algorithm: str, reader: int, writer: int, *, clone: bool, progre
             return hash_open(algorithm, writer, progress)
         except OSError:  # another way, then; a disk that fails will do so again
             pass
-    from concurrent.futures import Future, ThreadPoolExecutor  # slow to load, and for large files alone
-
-    running = _Running(algorithm, writer, progress)
-    under_way: list[Future[bool]] = []
-    with ThreadPoolExecutor(1) as beside:
-
-        def copied(end: int) -> None:
-            """Hash up to `end` while the next part is copied: never more than one part behind."""
-            while under_way:
-                under_way.pop().result()
-            under_way.append(beside.submit(running.advance, end))
-
-        copy_bytes(reader, writer, copied)
-        for last in under_way:
-            last.result()
+    running = _Running(algorithm, writer, progress, threads=1)
+    with _Beside(running) as beside:
+        copy_bytes(reader, writer, beside.copied)
     return running.oid
 
 
 class _Running:
     """The hash of an open file up to the offset `done`."""
 
-    def __init__(self, algorithm: str, descriptor: int, progress: Progress | None) -> None:
+    def __init__(
+        self, algorithm: str, descriptor: int, progress: Progress | None, *, threads: int | None = None
+    ) -> None:
         self.done = 0
         self._algorithm = algorithm
         self._progress = progress
-        self._hasher = new_hasher(algorithm)
+        self._hasher = new_hasher(algorithm, threads)
         self._file = open(descriptor, "rb", buffering=0, closefd=False)  # noqa: SIM115 - the caller's to close
         self._file.seek(0)
-        self._buffer = memoryview(bytearray(CHUNK))
+        self._buffer = memoryview(bytearray(CHUNK if threads is None else _PART))
 
     def advance(self, end: int) -> bool:
         """Go on to `end`, or to the end of the file; whether there was anything."""
@@ -137,3 +134,48 @@ class _Running:
     def oid(self) -> Oid:
         """The id of what was read."""
         return Oid.from_digest(self._algorithm, self._hasher.digest())
+
+
+class _Beside:
+    """A thread that hashes a file as far as it has been copied; leaving the `with` block waits for it."""
+
+    def __init__(self, running: _Running) -> None:
+        self._running = running
+        self._news = threading.Condition()
+        self._copied = 0
+        self._ended = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._follow)
+
+    def copied(self, end: int) -> None:
+        """Everything before `end` may be hashed."""
+        with self._news:
+            self._copied = end
+            self._news.notify()
+
+    def _follow(self) -> None:
+        try:
+            ended = False
+            while not ended:
+                with self._news:
+                    self._news.wait_for(lambda: self._ended or self._copied > self._running.done)
+                    end, ended = self._copied, self._ended
+                self._running.advance(end)
+        except BaseException as error:
+            self._error = error
+
+    def __enter__(self) -> _Beside:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._news:
+            self._ended = True
+            if kind is not None:
+                self._copied = 0
+            self._news.notify()
+        self._thread.join()
+        if error is None and self._error is not None:
+            raise self._error

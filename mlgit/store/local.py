@@ -87,7 +87,7 @@ class LocalBackend:
         try:
             os.chmod(source, 0o444)
             atomic.sync_file(source)
-            os.rename(source, final)
+            os.replace(source, final)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise

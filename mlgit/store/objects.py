@@ -38,6 +38,11 @@ def pack_name(pack: str) -> str:
     return f"packs/{pack}.pack"
 
 
+def file_name(oid: Oid, place: Place) -> str:
+    """Name in a backend of the file that holds an object."""
+    return pack_name(place.pack) if place.pack else object_name(oid)
+
+
 class Store:
     """Objects at one place.
 
@@ -179,9 +184,8 @@ class Store:
 
     def damaged(self, oid: Oid, place: Place) -> IntegrityError:
         """The error for an object whose bytes do not match its id."""
-        name = pack_name(place.pack) if place.pack else object_name(oid)
         return IntegrityError(
-            f"object {oid} is damaged in {self.backend.url}/{name}",
+            f"object {oid} is damaged in {self.backend.url}/{file_name(oid, place)}",
             hint="run `mlgit fsck --repair` to set it aside and fetch it again",
         )
 

@@ -9,7 +9,7 @@ from mlgit.errors import MissingError
 from mlgit.model import tree as trees
 from mlgit.model.oid import Oid
 from mlgit.model.tree import Content
-from mlgit.store.objects import LARGE, Store
+from mlgit.store.objects import Store
 
 
 @dataclass(slots=True)
@@ -30,11 +30,6 @@ class Reach:
     def oids(self) -> list[Oid]:
         """Files and trees."""
         return [*self.sizes, *self.trees]
-
-    @property
-    def large(self) -> list[Oid]:
-        """Files at or above the packing limit."""
-        return [oid for oid, size in self.sizes.items() if size >= LARGE]
 
 
 def reach(contents: Iterable[Content], *stores: Store, strict: bool = True) -> Reach:

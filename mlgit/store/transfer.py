@@ -73,19 +73,19 @@ def pull(contents: Iterable[Content], source: Store, target: Store, progress: Pr
     """Copy everything below `contents` that `target` lacks from `source`, in one batch.
 
     Raises:
-        MissingError: an object is in neither store; nothing is copied then.
+        MissingError: an object is in neither store; what is in `source` has been copied all the same.
         IntegrityError: `source` gave bytes that do not match their id; they do not reach `target`.
         RemoteError, AuthError, DiskError: as the backends.
     """
     found = reach(contents, target, source, strict=False)
     wanted = target.missing(found.oids)
     lacking = source.missing(wanted) if wanted else wanted
+    size = copy(wanted - lacking, source, target, progress)
     if lacking:
         raise MissingError(
             f"in neither {source.backend.url} nor the cache: {count(len(lacking), 'object')}, such as {min(lacking)}",
             hint="somebody still has to `mlgit push` them, or they are in another remote (-r)",
         )
-    size = copy(wanted, source, target, progress)
     return Transferred(len(wanted), size, len(found.oids) - len(wanted))
 
 
@@ -170,6 +170,8 @@ def _copy_pack_on_disk(
 
 
 def _copy_file(oid: Oid, source: Store, writer: Writer, target: Store, progress: Progress | None) -> None:
+    if writer.keep_left(oid, source.locate(oid).size):
+        return
     if source.backend.local is not None and target.backend.local is not None:
         _copy_on_disk(oid, source, writer, target, progress)
         return

@@ -14,11 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from mlgit.errors import AuthError, RemoteError
 from mlgit.fs import atomic
 from mlgit.model.oid import Oid
 from mlgit.store.backend import Progress
+from mlgit.store.hashing import hash_file
 from mlgit.store.indexfile import IndexBuilder, PackEntry, index_name
-from mlgit.store.objects import Store, object_name, pack_name
+from mlgit.store.objects import Store, file_name, object_name, pack_name
 from mlgit.store.openpack import OpenPack
 from mlgit.store.pack import Place
 
@@ -114,6 +116,24 @@ class Writer:
         if self._progress is not None:
             self._progress(0, 1)
 
+    def keep_left(self, oid: Oid, size: int) -> bool:
+        """Add a large object whose file stands here already, left by a batch that was cut off; false if there is none.
+
+        In a local store the file is compared with its id.
+        """
+        name, backend = object_name(oid), self._store.backend
+        if self.has(oid.digest) or not backend.exists(name):
+            return False
+        if backend.local is not None:
+            with atomic.disk_errors(backend.local / name):
+                if hash_file(oid.algorithm, backend.local / name) != oid:
+                    return False
+        self._index.add_file(oid.digest, size)
+        self._new.add(oid.digest)
+        if self._progress is not None:
+            self._progress(size, 1)
+        return True
+
     def _close_pack(self) -> None:
         pack, self._pack = self._pack, None
         if pack is None:
@@ -145,7 +165,15 @@ class Writer:
             self._store.backend.put_bytes(name, data)
             self._store.catalog.include(name, data)
             old.discard(name)
-        self._store.backend.delete(sorted(old))
+        self._retire(old)
+
+    def _retire(self, old: set[str]) -> None:
+        """Delete indexes that the new one replaces; they stay true, so who may write and not delete leaves them."""
+        try:
+            self._store.backend.delete(sorted(old))
+        except (AuthError, RemoteError):
+            if self._anew:  # what they name is about to go
+                raise
         self._store.catalog.leave(old)
 
     def _replaced(self, index: IndexBuilder) -> set[str]:
@@ -218,9 +246,8 @@ class _Files:
         root = self._store.backend.local
         if root is None:
             return True
-        name = pack_name(place.pack) if place.pack else object_name(Oid.from_digest(self._store.algorithm, digest))
         try:
-            found = os.stat(root / name)
+            found = os.stat(root / file_name(Oid.from_digest(self._store.algorithm, digest), place))
         except FileNotFoundError:
             self.gone.add(key)
             return False

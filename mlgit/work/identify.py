@@ -208,7 +208,7 @@ class Identifier:
             finally:
                 os.close(descriptor)
             if after == seen.evidence and oid is not None:
-                if shared and not self._give(folder, seen.name, oid):
+                if shared and not self._give(folder, seen.name, oid, before):
                     continue
                 if self._progress is not None:
                     self._progress(seen.size if seen.size < LARGE else 0, 1)
@@ -231,8 +231,9 @@ class Identifier:
         own = os.name != "nt" and found.st_uid == os.geteuid()
         return self._share and self._sink is not None and own and found.st_nlink == 1 and not found.st_mode & 0o100
 
-    def _give(self, folder: Folder, name: str, oid: Oid) -> bool:
-        """Make a file an object of the cache; false if these disks do not allow it, and files must be copied.
+    def _give(self, folder: Folder, name: str, oid: Oid, hashed: os.stat_result) -> bool:
+        """Make a file an object of the cache; false if these disks do not allow it, so that files must be copied, or if
+        it is no longer the one that was `hashed`.
 
         Nothing is given if the cache has the object.
         """
@@ -245,6 +246,8 @@ class Identifier:
             self._share = False
             return False
         try:
+            if not _is_same(os.lstat(temp), hashed):
+                return False
             self._sink.add_file(oid, temp, move=True)
         finally:
             temp.unlink(missing_ok=True)
@@ -269,7 +272,11 @@ class Identifier:
         target = folder.readlink(name)
         cached = self._cached(target)
         if cached is not None:
-            return Entry(name, "file", cached, os.stat(target).st_size if os.path.exists(target) else 0)
+            if os.path.exists(target):
+                return Entry(name, "file", cached, os.stat(target).st_size)
+            if self._sink is not None:
+                raise MissingError(f"{path} is a link to {cached}, which is gone", hint="get it with `mlgit pull`")
+            return Entry(name, "link", self._oid(self._store.digest(os.fsencode(target))), len(target))
         data = os.fsencode(target)
         try:
             check_link(data, path, self._top)
@@ -298,6 +305,12 @@ class Identifier:
                 raise UnsafeError(f"{path} leads to no file: {real}", hint="only links to files can be followed")
             entry = self._file(folder, path.parent, Seen.of(evidence(real.name, found)))
         return Entry(path.name, entry.kind, entry.oid, entry.size)
+
+
+def _is_same(found: os.stat_result, hashed: os.stat_result) -> bool:
+    """Whether a file that has just got another name, and so another ctime, is the one that was hashed, unchanged."""
+    same = found.st_size == hashed.st_size and found.st_mtime_ns == hashed.st_mtime_ns
+    return same and os.path.samestat(found, hashed)
 
 
 def check_link(target: bytes, path: RelPath, top: RelPath) -> None:

@@ -26,6 +26,7 @@ from mlgit.model.tree import Content, Entry
 
 VERSION: Final = 3
 UNSETTLED: Final = b""
+_PATIENCE: Final = 0.1  # seconds: whoever only reads does not wait for an `add` under way
 _SCHEMA: Final = """
 CREATE TABLE folders (path TEXT PRIMARY KEY, row BLOB, seal BLOB, tree BLOB, prints BLOB) WITHOUT ROWID;
 CREATE TABLE files (path TEXT PRIMARY KEY, row BLOB, seal BLOB) WITHOUT ROWID;
@@ -69,7 +70,7 @@ class StatIndex:
     def _open(self) -> sqlite3.Connection:
         for attempt in ("open", "recreate"):
             try:
-                connection = sqlite3.connect(self._path, timeout=2.0, isolation_level=None)
+                connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
                 connection.execute("PRAGMA synchronous=NORMAL")
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
                 if version != VERSION:

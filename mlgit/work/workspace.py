@@ -7,7 +7,7 @@ import functools
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -24,7 +24,7 @@ from mlgit.model.relpath import RelPath
 from mlgit.model.tree import Content, Entry, Tree
 from mlgit.store.backend import Progress
 from mlgit.store.local import LocalBackend
-from mlgit.store.objects import LARGE, Store, require_algorithm
+from mlgit.store.objects import LARGE, Store, file_name, require_algorithm
 from mlgit.store.reach import reach
 from mlgit.store.writer import Writer
 from mlgit.work import gitignore, sharing
@@ -95,6 +95,7 @@ class Workspace:
         if group:
             sharing.prepare(self.cache, self.store.scratch)
         with locked(self.cache / "lock", purpose, shared=not alone, mode=atomic.SHARED_FILE if group else None):
+            self.store.catalog.expire()  # what was read before the lock was ours may have been collected since
             if self.cache.parent != self.control:
                 sharing.register(self.cache, self.root, shared=group)
             yield
@@ -204,9 +205,19 @@ class Workspace:
             want,
             load_have=self.present_tree,
             load_want=self.stored_tree,
-            kept=lambda oid: self.store.catalog.knows(oid.digest),
+            kept=self._kept(),
             unseen=self._unseen,
         )
+
+    def _kept(self) -> Callable[[Oid], bool]:
+        """Whether an object is in the cache: named by an index, which alone proves nothing, and its file is there."""
+        there = functools.cache(self.store.backend.exists)
+
+        def kept(oid: Oid) -> bool:
+            found = self.store.catalog.place(oid.digest)
+            return found is not None and there(file_name(oid, found))
+
+        return kept
 
     def _unseen(self, folder: RelPath) -> list[RelPath]:
         """What the ignore rules leave out of a folder that `identify` has just read, and is not in the cache."""

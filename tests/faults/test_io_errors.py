@@ -18,7 +18,7 @@ from sweep import CASES, PROGRAM, Case, Point, Swept, again, copied, inject, loo
 Told = Callable[[str, Swept], None]
 FLUSHING = ("fsync", "fdatasync", "syncfs", "sync_file_range")
 CHANGING = ("rename", "renameat", "link", "mkdir", "mkdirat", "ftruncate", "write", "pwrite64", "openat")
-DISPENSABLE = re.compile(r"/\.mlgit/(index\.db|clock|lock)|/cache/(lock|users)|/\.mlgit$|^/dev/(null|tty|pts/)|^pipe:")
+DISPENSABLE = re.compile(r"/\.mlgit/(index\.db|clock|lock)|/cache/lock|/\.mlgit$|^/dev/(null|tty|pts/)|^pipe:")
 _HIT = re.compile(r"\(\d+<([^>]*)>.*INJECTED")
 PARTS = 4
 

@@ -142,11 +142,38 @@ def test_fsck_finds_mends_and_names(versions: Repo, mlgit: Mlgit, cache: Path, t
     assert_healthy(versions, remotes=[tmp_path / "remote"], tidy=True)
 
 
+def test_a_process_that_goes_on_after_gc_believes_nothing_it_read_before(repo: Repo, mlgit: Mlgit) -> None:
+    """`repro` lets others at the cache while a stage runs."""
+    (repo.root / "dead").write_text("dead")
+    mlgit("add", "dead", cwd=repo.root)
+    with repo.workspace.writing("repro"):
+        dead = repo.workspace.store.catalog.packs()
+    mlgit("remove", "dead", cwd=repo.root)
+    mlgit("gc", "-w", "--yes", "--grace", "0", cwd=repo.root)
+    (repo.root / "new").write_text("new")
+    with repo.workspace.writing("repro"):
+        repo.workspace.save([repo.path("new", repo.root)])
+    assert dead and not dead.keys() & repo.workspace.store.catalog.packs().keys()
+    assert_healthy(repo)
+
+
 def test_what_is_lost_is_named_by_its_path(versions: Repo, mlgit: Mlgit, cache: Path) -> None:
     shutil.rmtree(cache / "objects")
+    shutil.rmtree(versions.root / "data")
     for code in (12, 12):
         done = mlgit("fsck", "--repair", cwd=versions.root, code=code)
         assert "lost" in done.out and "data" in done.out  # type: ignore[attr-defined]
+
+
+def test_what_the_working_tree_still_holds_is_saved_again(versions: Repo, mlgit: Mlgit, cache: Path) -> None:
+    before = {path: path.read_bytes() for path in (versions.root / "data").rglob("*") if path.is_file()}
+    shutil.rmtree(cache / "objects")
+    shutil.rmtree(cache / "packs")
+    mlgit("fsck", "--repair", cwd=versions.root, code=12)  # an older version is lost
+    shutil.rmtree(versions.root / "data")
+    mlgit("checkout", cwd=versions.root)
+    assert {path: path.read_bytes() for path in before} == before
+    assert_healthy(versions)
 
 
 def test_a_cache_that_is_gone_comes_back_from_the_remote(versions: Repo, mlgit: Mlgit, cache: Path) -> None:

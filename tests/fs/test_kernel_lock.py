@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlgit.errors import LockedError, UnsafeError
+from mlgit.errors import DiskError, LockedError, UnsafeError
 from mlgit.fs.lock import locked
 
 HOLD = """
@@ -57,10 +57,40 @@ def test_what_the_file_says_is_never_believed(tmp_path: Path) -> None:
 def test_shared_holders_live_together_and_keep_others_out(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     one, two = locked(path, "push", shared=True, wait=0), locked(path, "pull", shared=True, wait=0)
-    with one, two, pytest.raises(LockedError), locked(path, "gc", wait=0):
+    named = rf"process {os.getpid()} \(mlgit pull\)"
+    with one, two, pytest.raises(LockedError, match=named), locked(path, "gc", wait=0):
         pass
     with locked(path, "gc", wait=0), pytest.raises(LockedError), locked(path, "push", shared=True, wait=0):
         pass
+
+
+def test_a_holder_who_is_gone_is_not_named(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with locked(path, "gc", wait=0):
+        pass
+    with locked(path, "add", shared=True), locked(path, "push", shared=True):
+        pass
+    with (
+        locked(path, "add", shared=True),
+        pytest.raises(LockedError, match=r"\(mlgit add\)"),
+        locked(path, "gc", wait=0),
+    ):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of open files")
+def test_a_lock_file_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    import resource
+
+    free = os.open(tmp_path, os.O_RDONLY)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(DiskError, match="open files"), locked(tmp_path / "lock", "add", mode=0o664):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_error_inside_frees_the_lock(tmp_path: Path) -> None:

@@ -137,6 +137,15 @@ def test_every_stash_is_always_kept(project: Repo) -> None:
     assert kept(project, Keep()) >= {"four", "stashed", "older"}
 
 
+def test_what_a_rebase_put_away_is_always_kept(project: Repo) -> None:
+    git(project.root, "checkout", "-q", "side")
+    save(project, "stashed")
+    edit = {"GIT_SEQUENCE_EDITOR": "sed -i '1i break'"}
+    git(project.root, "rebase", "-q", "-i", "--autostash", "HEAD~1", **edit)
+    assert "stashed" not in (project.root / "data.txt.mlgit").read_text()
+    assert kept(project, Keep()) >= {"stashed"}
+
+
 def test_an_announced_pointer_is_not_there_yet(project: Repo) -> None:
     git(project.root, "rm", "-q", "--cached", "data.txt.mlgit")
     git(project.root, "add", "-N", "data.txt.mlgit")
@@ -258,7 +267,9 @@ def test_it_refuses_when_git_lost_an_object(project: Repo) -> None:
         plan(project, Keep(commits=True))
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "", "20:00"])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-13-01", "", "20:00", "0001-01-01T00:00+01:00", "9999-12-31T23:59-01:00"]
+)
 def test_what_is_no_date(text: str) -> None:
     with pytest.raises(UsageError):
         parse_moment(text)
@@ -267,6 +278,20 @@ def test_what_is_no_date(text: str) -> None:
 def test_dates() -> None:
     assert parse_moment("1970-01-02") == 86400
     assert parse_moment("1970-01-01T02:00:00+01:00") == parse_moment("1970-01-01T01:00:00Z") == 3600
+
+
+def test_leftovers_of_crashed_commands_go_even_if_nothing_else_does(project: Repo, mlgit: Mlgit) -> None:
+    left = project.workspace.scratch / "crashed" / "file"
+    left.parent.mkdir(parents=True)
+    young = project.workspace.scratch / "young"
+    for path in (left, young):
+        path.write_text("x")
+    os.utime(left, (1, 1))
+    mlgit("gc", "-A", "--dry-run", cwd=project.root)
+    assert left.exists()
+    mlgit("gc", "-A", cwd=project.root)
+    assert not left.parent.exists()
+    assert young.exists()
 
 
 def test_the_report(project: Repo, mlgit: Mlgit) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from health import assert_healthy
+from health import assert_healthy, files_below, violations
 
 from mlgit.model.report import Report, Verdict
 from mlgit.ops.upkeep.examine import examine
@@ -56,7 +57,7 @@ def test_what_is_lost_is_named_by_its_commits(project: Repo) -> None:
     (row,) = rows(examine(Repo(project.root), full=False))
     assert row["object"] == oid
     assert row["commits"] == f"{', '.join(having[:3])} and 1 more"
-    assert row["named_by"] == ""
+    assert row["named_by"] is None
     (row,) = rows(examine(Repo(project.root), full=True, repair=True))
     assert (row["state"], row["commits"]) == ("lost", f"{', '.join(having[:3])} and 1 more")
 
@@ -95,6 +96,43 @@ def test_what_is_mended_blames_nobody(project: Repo, mlgit: Mlgit) -> None:
     assert (row["state"], row["named_by"], row["commits"]) == ("mended", "data", None)
 
 
+def test_what_a_damaged_remote_still_has_comes_back(project: Repo, mlgit: Mlgit) -> None:
+    git(project.root, "checkout", "-q", "HEAD~1", "--", "data.mlgit")
+    mlgit("remote", "add", "-d", "store", "../remote", cwd=project.root)
+    mlgit("push", "--yes", cwd=project.root)
+    (damaged,) = (one for one in (project.root.parent / "remote/objects").rglob("*") if one.is_file())
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"?" + LARGE[1:])
+    for folder in ("packs", "objects"):
+        shutil.rmtree(project.workspace.cache / folder)
+    found = {row["object"]: row["state"] for row in rows(examine(Repo(project.root), full=True, repair=True))}
+    assert found.pop(hash_bytes("blake3", LARGE)) == "lost"
+    assert found[hash_bytes("blake3", b"4")] == "mended"
+
+
+def test_a_whole_cache_comes_back(project: Repo, mlgit: Mlgit) -> None:
+    git(project.root, "checkout", "-q", "HEAD~1", "--", "data.mlgit")
+    mlgit("remote", "add", "-d", "store", "../remote", cwd=project.root)
+    mlgit("push", "--yes", cwd=project.root)
+    for folder in ("packs", "objects", "index"):
+        shutil.rmtree(project.workspace.cache / folder)
+    report = examine(Repo(project.root), full=True, repair=True)
+    assert report.verdict is Verdict.PASS
+    assert {row["state"] for row in rows(report)} == {"mended"}
+    assert Repo(project.root).workspace.store.read(hash_bytes("blake3", b"4")) == b"4"
+
+
+def test_a_remote_need_not_have_what_goes_to_another(project: Repo, mlgit: Mlgit) -> None:
+    for name in ("store", "other"):
+        mlgit("remote", "add", name, f"../{name}", cwd=project.root)
+    with (project.root / "data.mlgit").open("a") as pointer:
+        pointer.write("remote: other\n")
+    mlgit("push", "--yes", "-r", "store", cwd=project.root)
+    assert examine(Repo(project.root), full=False, remote="store").verdict is Verdict.PASS
+    shutil.rmtree(project.root.parent / "other")
+    assert examine(Repo(project.root), full=False, remote="other").verdict is Verdict.MISSING
+
+
 @pytest.mark.parametrize("harm", ["none", "gone", "flipped", "empty", "half gone"])
 def test_an_index_is_made_anew(project: Repo, mlgit: Mlgit, harm: str) -> None:
     files = sorted((project.config.cache_path(project.root) / "index").iterdir())
@@ -122,6 +160,66 @@ def test_a_new_index_does_not_name_what_is_gone(project: Repo, mlgit: Mlgit) -> 
     assert not Repo(project.root).workspace.store.has(oid)
 
 
-def test_a_remote_has_no_index_to_make_anew(project: Repo, mlgit: Mlgit) -> None:
+@pytest.mark.parametrize("spoil", ["packs", "objects", "index", "packs flipped", "objects flipped", "index flipped"])
+def test_a_remote_is_mended_from_the_cache(project: Repo, mlgit: Mlgit, spoil: str) -> None:
+    remote, clone = project.root.parent / "remote", project.root.parent / "clone"
+    (project.root / "data" / "large").write_bytes(LARGE[::-1] + b"new")
+    mlgit("add", "data", cwd=project.root)
+    git(project.root, "commit", "-q", "-am", "large")
     mlgit("remote", "add", "-d", "store", "../remote", cwd=project.root)
-    assert "--rebuild-index" in mlgit("fsck", "--rebuild-index", "-r", "store", cwd=project.root, code=2).err
+    mlgit("push", "--yes", cwd=project.root)
+    for path in [one for one in (remote / spoil.split(" ", maxsplit=1)[0]).rglob("*") if one.is_file()]:
+        data = bytearray(path.read_bytes())
+        data[30] ^= 1
+        path.unlink()
+        if "flipped" in spoil:
+            path.write_bytes(data)
+    assert mlgit("fsck", "-r", "store", "--full", cwd=project.root, code=None).code in (12, 13)
+    mlgit("fsck", "-r", "store", "--repair", cwd=project.root)
+    mlgit("fsck", "-r", "store", "--full", cwd=project.root)
+    assert violations(project, remotes=[remote]) == []
+    mlgit("push", cwd=project.root)
+    git(project.root, "add", "-A")
+    git(project.root, "commit", "-q", "-m", "remote")
+    git(project.root.parent, "clone", "-q", str(project.root), str(clone))
+    mlgit("pull", cwd=clone)
+    assert files_below(clone / "data") == files_below(project.root / "data")
+
+
+def test_what_is_never_pushed_stops_nobody(project: Repo, mlgit: Mlgit) -> None:
+    """An output that stays where it was made: others pull the rest, and may collect."""
+    (project.root / "mlgit.yaml").write_text(
+        "stages:\n  s:\n    cmd: mkdir -p sec && echo x > sec/a && echo y > out\n"
+        "    outs:\n    - sec: {push: false}\n    - out\n"
+    )
+    mlgit("repro", cwd=project.root)
+    mlgit("remote", "add", "-d", "store", "../remote", cwd=project.root)
+    mlgit("push", "--yes", cwd=project.root)
+    git(project.root, "add", "-A")
+    git(project.root, "commit", "-q", "-m", "stage")
+    clone = project.root.parent / "clone"
+    git(project.root.parent, "clone", "-q", str(project.root), str(clone))
+    said = mlgit("pull", cwd=clone)
+    assert "push: false" in said.err
+    assert (clone / "out").read_text() == "y\n"
+    assert (clone / "data").is_dir()
+    assert not (clone / "sec").exists()
+    mlgit("checkout", cwd=clone)
+    mlgit("gc", "-w", "--yes", "--grace", "0", cwd=clone)
+    assert (clone / "out").read_text() == "y\n"
+
+
+def test_a_pull_brings_what_can_be_had(project: Repo, mlgit: Mlgit) -> None:
+    for name in ("a.txt", "b.txt"):
+        (project.root / name).write_text(name)
+        mlgit("add", name, cwd=project.root)
+    mlgit("remote", "add", "-d", "store", "../remote", cwd=project.root)
+    mlgit("push", "--yes", "a.txt", cwd=project.root)
+    git(project.root, "add", "-A")
+    git(project.root, "commit", "-q", "-m", "two")
+    clone = project.root.parent / "clone"
+    git(project.root.parent, "clone", "-q", str(project.root), str(clone))
+    said = mlgit("pull", cwd=clone, code=12)
+    assert "mlgit push" in said.err
+    assert (clone / "a.txt").read_text() == "a.txt"
+    assert not (clone / "b.txt").exists()

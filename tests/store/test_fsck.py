@@ -14,6 +14,7 @@ from mlgit.errors import IntegrityError
 from mlgit.store import fsck
 from mlgit.store.local import LocalBackend
 from mlgit.store.objects import Store
+from mlgit.store.pack import FOOTER_SIZE
 
 SMALL = [b"one" * 100, b"two" * 100, b"three" * 100]
 
@@ -97,7 +98,9 @@ def test_a_remote_is_checked_piece_by_piece(filled: Store, tmp_path: Path) -> No
     assert fsck.check(store, full=True).damaged == {}
     _flip(_only(filled, "objects"), 77)
     assert len(fsck.check(store, full=True).damaged) == 1
-    assert fsck.set_aside(store, fsck.check(store, full=True)) == []
+    assert len(fsck.set_aside(store, fsck.check(store, full=True))) == 1, "a damaged file is deleted there"
+    again = fsck.check(Store(Distant(tmp_path / "store"), "blake3", scratch=tmp_path / "tmp"), full=True)
+    assert (again.checked, again.damaged) == (3, {})
 
 
 @pytest.mark.parametrize(
@@ -116,6 +119,23 @@ def test_indexes_grow_again_from_what_is_there(
     assert [again.read(oid) for oid in (*small, big)] == [*SMALL, large]
     assert again.missing([tree]) == {tree}
     assert fsck.check(again, full=True).damaged == {}
+
+
+def test_files_that_are_none_of_ours_are_let_alone(filled: Store, new_store: MakeStore, tmp_path: Path) -> None:
+    for name in ("objects/blake3/README", "objects/blake3/ab/notes.txt", "packs/notes.txt"):
+        (tmp_path / "store" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "store" / name).write_text("notes")
+    assert fsck.adopt(new_store("store")) == []
+    assert fsck.check(new_store("store"), full=True).checked == 4
+
+
+@pytest.mark.parametrize("field", [8, 16])
+def test_a_damaged_footer_is_found_whatever_it_claims(filled: Store, new_store: MakeStore, field: int) -> None:
+    path = _only(filled, "packs")
+    _flip(path, path.stat().st_size - FOOTER_SIZE + field)  # an offset, or a number of rows, beyond all bounds
+    found = fsck.check(new_store("store"), full=True)
+    assert (found.damaged, found.tables) == ({}, {f"packs/{path.name}"})
+    assert fsck.adopt(new_store("store")) == []
 
 
 def test_a_damaged_index_stops_everything_but_repair(filled: Store, new_store: MakeStore, tmp_path: Path) -> None:

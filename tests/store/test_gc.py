@@ -14,7 +14,7 @@ from stores import MakeStore, put, put_large
 
 from mlgit.errors import IntegrityError
 from mlgit.model.oid import Oid
-from mlgit.store import gc
+from mlgit.store import fsck, gc
 from mlgit.store.local import LocalBackend
 from mlgit.store.objects import Store
 
@@ -225,3 +225,20 @@ def test_any_history_of_writes_and_collections(
         assert {oid: fresh.read(oid) for oid in alive} == alive
         assert fresh.missing(gone) == set(gone)
         assert StoreFiles(root, "blake3").problems == []
+
+
+def test_what_a_lost_index_named_stays_for_it_to_be_made_anew(
+    store: Store, new_store: MakeStore, large: bytes, tmp_path: Path
+) -> None:
+    small, dead = put(store, b"kept"), put(new_store("store"), b"dead")
+    big, gone = put_large(store, large), put_large(new_store("store"), large[::-1])
+    for path in (tmp_path / "store" / "index").iterdir():
+        path.unlink()
+    _age(store)
+    sweep = _collect(new_store("store"), *small, big)
+    assert sweep.unnamed == 2
+    fresh = new_store("store")
+    fsck.adopt(fresh)
+    assert (fresh.read(small[0]), fresh.read(big)) == (b"kept", large)
+    assert fresh.missing([*dead, gone]) == {*dead, gone}
+    _sound(fresh)

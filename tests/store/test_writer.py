@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stores import MakeStore, put, put_large
 
-from mlgit.errors import IntegrityError
+from mlgit.errors import AuthError, IntegrityError
 from mlgit.model.oid import Oid
 from mlgit.store.hashing import hash_bytes
 from mlgit.store.local import LocalBackend
 from mlgit.store.objects import Store, object_name
-from mlgit.store.writer import Writer
+from mlgit.store.writer import Writer, rewrite
 
 SOMEBODY = 12345
 
@@ -39,6 +40,24 @@ def test_indexes_stay_few_and_nothing_is_forgotten(
     fresh = Store(LocalBackend(root), "blake3", scratch=root / "tmp")
     assert [fresh.read(hash_bytes("blake3", text)) for text in texts] == texts
     assert StoreFiles(root, "blake3").problems == []
+
+
+class _AppendOnly(LocalBackend):
+    """A remote whose credentials allow writing and not deleting."""
+
+    def delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            raise AuthError(f"not allowed to delete {name}")
+
+
+def test_who_may_not_delete_still_writes_and_does_not_collect(tmp_path: Path, new_store: MakeStore) -> None:
+    for text in (b"one", b"two"):
+        put(Store(_AppendOnly(tmp_path / "s"), "blake3", scratch=tmp_path / "s" / "tmp"), text)
+    assert len(_indexes(tmp_path / "s")) == 2
+    oids = [hash_bytes("blake3", text) for text in (b"one", b"two")]
+    assert [new_store("s").read(oid) for oid in oids] == [b"one", b"two"]
+    with pytest.raises(AuthError):
+        rewrite(Store(_AppendOnly(tmp_path / "s"), "blake3", scratch=tmp_path / "s" / "tmp"), set(), repack=set())
 
 
 def test_a_reader_follows_indexes_that_were_merged(new_store: MakeStore) -> None:

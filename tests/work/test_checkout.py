@@ -87,6 +87,20 @@ def test_what_is_in_no_store_is_not_overwritten(repo: Repo, data: Path, save: Sa
     assert "mine.txt" not in files_below(data)
 
 
+def test_an_index_alone_does_not_make_it_safe_to_overwrite(
+    repo: Repo, data: Path, save: Save, checkout: Checkout
+) -> None:
+    old = save("data")
+    first = set((repo.root / ".mlgit" / "cache" / "packs").iterdir())
+    (data / "a.txt").write_text("precious")
+    save("data")
+    for path in set((repo.root / ".mlgit" / "cache" / "packs").iterdir()) - first:
+        path.unlink()
+    with pytest.raises((RefusedError, MissingError)):
+        checkout("data", old)
+    assert (data / "a.txt").read_text() == "precious"
+
+
 def test_ignored_files_are_not_lost_either(repo: Repo, data: Path, save: Save, checkout: Checkout) -> None:
     (repo.root / ".mlgitignore").write_text("*.note\n")
     old = save("data")

@@ -506,7 +506,7 @@ def test_a_disk_that_fails_in_the_middle_saves_nothing(
     repo: Repo, data: Path, save: Save, large: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (data / "large").write_bytes(large)
-    for call in ("fsync", "write", "rename"):
+    for call in ("fsync", "write", "replace"):
         for code in (errno.ENOSPC, errno.EIO):
 
             def fail(*arguments: object, error: int = code, **options: object) -> None:

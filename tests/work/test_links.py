@@ -12,6 +12,7 @@ import pytest
 from health import assert_healthy
 
 from mlgit.errors import IntegrityError
+from mlgit.fs.confine import Folder
 from mlgit.model.tree import Content
 from mlgit.repo import Repo
 from mlgit.store import fsck
@@ -60,6 +61,28 @@ def test_a_large_file_is_given_to_the_cache_and_not_copied(repo: Repo, kind: str
     save("data")
     assert (folder / "large").stat().st_ino == before
     assert_healthy(repo, bytes_of_user=[large], tidy=True)
+
+
+def test_a_file_that_is_replaced_before_it_is_given_is_read_again(
+    repo: Repo, kind: str, large: bytes, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 31: an editor renames its new file into place after the old one was hashed."""
+    folder = repo.root / "data"
+    folder.mkdir()
+    (folder / "large").write_bytes(large)
+    new = repo.root / "new"
+    new.write_bytes(large[::-1])
+    real = Folder.give
+
+    def give(self: Folder, name: str, target: Path) -> None:
+        if new.exists():
+            new.rename(folder / name)
+        real(self, name, target)
+
+    monkeypatch.setattr(Folder, "give", give)
+    save("data")
+    assert (folder / "large").read_bytes() == large[::-1]
+    assert_healthy(repo, bytes_of_user=[large[::-1]], tidy=True)
 
 
 @pytest.mark.parametrize("why", ["it has another name", "it is executable", "the cache has the object"])

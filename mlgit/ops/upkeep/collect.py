@@ -86,9 +86,9 @@ def parse_moment(text: str) -> float:
     """
     try:
         found = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
-    except ValueError:
+        return found.replace(tzinfo=found.tzinfo or timezone.utc).astimezone(timezone.utc).timestamp()
+    except (ValueError, OverflowError):  # too early or too late in UTC
         raise UsageError(f"not a date: {text!r}", hint="write it as 2026-01-31, or 2026-01-31T12:00+01:00") from None
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def plan_collection(repo: Repo, keep: Keep, *, grace: float = GRACE_SECONDS) -> Sweep:
@@ -102,7 +102,7 @@ def plan_collection(repo: Repo, keep: Keep, *, grace: float = GRACE_SECONDS) -> 
     """
     alive = _reachable(repo, keep)
     for other in _sharers(repo):
-        alive |= _reachable(other, Keep(commits=True))
+        alive |= _reachable(other, Keep()) | _history(other)
     return gc.plan(repo.workspace.store, alive, grace=grace)
 
 
@@ -125,20 +125,42 @@ def _sharers(repo: Repo) -> Iterator[Repo]:
 
 
 def _reachable(repo: Repo, keep: Keep) -> set[Oid]:
-    if keep.history and repo.git.is_shallow():
+    if keep.history:
+        _refuse_shallow(repo)
+    named: dict[Content, str] = {}
+    pushed: set[Content] = set()
+    for snapshot in _snapshots(repo, keep):
+        with _known(snapshot.name):
+            for one in repo.tracked(snapshot).values():
+                if one.content is not None:
+                    named.setdefault(one.content, snapshot.name)
+                    pushed |= {one.content} if one.push else set()
+    found = reach(named, repo.workspace.store, strict=False)
+    if found.absent:
+        # what is never pushed is missing for good wherever it was not made
+        _refuse_absent(repo, {one: name for one, name in named.items() if one in pushed or one.oid not in found.absent})
+    return set(found.oids)
+
+
+def _refuse_shallow(repo: Repo) -> None:
+    if repo.git.is_shallow():
         raise RefusedError(
             f"{repo.root} is a shallow clone: what its missing history names is not known",
             hint="run `git fetch --unshallow` there first",
         )
-    named: dict[Content, str] = {}
-    for snapshot in _snapshots(repo, keep):
-        with _known(snapshot.name):
-            for content in repo.contents([snapshot]):
-                named.setdefault(content, snapshot.name)
-    found = reach(named, repo.workspace.store, strict=False)
-    if found.absent:
-        _refuse_absent(repo, named)
-    return set(found.oids)
+
+
+def _history(repo: Repo) -> set[Oid]:
+    """What the whole history of another repository names, as far as its trees have ever been fetched."""
+    _refuse_shallow(repo)
+    commits = repo.git.commits(every=True)
+    units = units_of(repo.git, commits)
+    texts = texts_of(repo.git, units)
+    named: set[Content] = set()
+    for unit, having in units.items():
+        with _known(commits[having[0]]):
+            named.update(repo.contents([Recorded(repo.git, unit, texts, commits[having[0]], having[0])]))
+    return set(reach(named, repo.workspace.store, strict=False).oids)
 
 
 @contextlib.contextmanager
@@ -229,6 +251,10 @@ def _notes(sweep: Sweep, keep: Keep, listed: int, state: str) -> Iterator[str]:
     if sweep.left:
         size = format_bytes(sweep.left_size)
         yield f"left alone in packs that are mostly needed: {count(sweep.left, 'object')}, {size}"
+    if sweep.unnamed:
+        yield f"left alone, as it holds what is kept and no index names: {count(sweep.unnamed, 'file')}; " + (
+            "name what is there: `mlgit fsck --rebuild-index`"
+        )
     yield f"kept: {keep.rules}"
 
 
@@ -238,16 +264,23 @@ def summary(sweep: Sweep) -> str:
 
 
 def collect(repo: Repo, sweep: Sweep) -> None:
-    """Delete what `sweep` lists, and temporary files that crashed commands left behind.
+    """Delete what `sweep` lists, and what `clear` finds.
 
     Raises:
         LockedError: another process is writing to the cache.
         MlgitError: the cache is damaged or the disk failed; what is kept is still there.
     """
     gc.apply(repo.workspace.store, sweep)
+    clear(repo)
+
+
+def clear(repo: Repo) -> None:
+    """Delete temporary files that crashed commands left behind; the caller holds repository and cache for itself."""
     limit = time.time() - GRACE_SECONDS
     for folder in (repo.workspace.scratch, repo.workspace.cache / "tmp"):
-        for path in folder.rglob("*"):
-            with contextlib.suppress(FileNotFoundError, PermissionError):  # gone, or somebody else's to remove
-                if path.is_file() and path.stat().st_mtime < limit:
+        for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+            with contextlib.suppress(OSError):  # gone, in use again, or somebody else's to remove
+                if path.is_dir() and not path.is_symlink():
+                    path.rmdir()
+                elif path.lstat().st_mtime < limit:
                     path.unlink()

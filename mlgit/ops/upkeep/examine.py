@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlgit.errors import DiskError, MlgitError
+from mlgit.errors import DiskError, IntegrityError, MissingError, MlgitError
 from mlgit.model.oid import Oid
 from mlgit.model.report import Mark, Report, Row, Table, Verdict, count, format_bytes
 from mlgit.ops.upkeep.blame import commits_naming
@@ -31,8 +31,9 @@ def examine(
 
     Args:
         full: hash every byte; otherwise existence and sizes.
-        repair: set damaged objects of the cache aside and fetch them anew from any remote.
-        rebuild: write the cache's index anew from its packs and files first.
+        repair: set damaged objects aside, and bring them back from any remote or the working tree; for a remote, from
+            the cache.
+        rebuild: write the index anew from packs and files first.
         remote: check this remote instead of the cache.
 
     Returns:
@@ -45,42 +46,42 @@ def examine(
         MlgitError: the store cannot be read.
     """
     store = sync.open_remote(repo.workspace, repo.config.pick(remote)) if remote else repo.workspace.store
+    store.check_format()
     notes = []
-    if rebuild and remote is None:
+    if rebuild:
         notes += _rebuild(store)
-    elif repair and remote is None:
+    elif repair:
         notes += [f"set aside: {path}" for path in fsck.adopt(store)]
     found = fsck.check(store, full=full, progress=progress)
     mended: set[Oid] = set()
-    if repair and remote is None:
+    if repair:
         moved = fsck.set_aside(store, found)
         notes += [f"set aside: {path}" for path in moved]
-        mended = _refetch(repo, set(found.damaged))
-    names, absent = _named(repo, store)
+        mended = _bring(repo, set(found.damaged), remote)
+    names, absent = _named(repo, store, remote)
     problems = {**absent, **found.damaged}
-    while repair and remote is None and (came := _refetch(repo, absent.keys() - mended)):
+    while repair and (came := _bring(repo, absent.keys() - mended, remote)):
         mended |= came
-        below, absent = _named(repo, store)  # a tree that came tells what else is missing
+        below, absent = _named(repo, store, remote)  # a tree that came tells what else is missing
         names |= below
         problems = {**absent, **problems}
-    repaired = repair and remote is None
     rows = (
         *_rows(repo, problems, mended, names, "lost" if repair else None),
         *(
             Row(
-                (name, "its closing table is damaged", "mended" if repaired else None, "", None),
-                Mark.PASS if repaired else Mark.FAIL,
+                (name, "its closing table is damaged", "mended" if repair else None, None, None),
+                Mark.PASS if repair else Mark.FAIL,
             )
             for name in sorted(found.tables)
         ),
     )
-    left = len(problems) - len(mended & problems.keys()) + (0 if repaired else len(found.tables))
+    left = len(problems) - len(mended & problems.keys()) + (0 if repair else len(found.tables))
     notes.append(f"{count(found.checked, 'object')}, {format_bytes(found.size)} checked, {count(left, 'problem')} left")
     if not full:
         notes.append("bytes were not compared with their ids; do that with --full")
     table = Table("problems", "Problems", _COLUMNS, rows, empty="none")
     here = {oid for oid, problem in found.damaged.items() if problem != fsck.GONE} - mended
-    verdict = Verdict.DAMAGED if here or (found.tables and not repaired) else Verdict.MISSING if left else Verdict.PASS
+    verdict = Verdict.DAMAGED if here or (found.tables and not repair) else Verdict.MISSING if left else Verdict.PASS
     return Report("fsck", f"Store {store.backend.url}", (table,), verdict, notes=tuple(notes))
 
 
@@ -90,9 +91,9 @@ def _rows(
     commits = commits_naming(repo, problems.keys() - mended)
     for oid in sorted(problems):
         if oid in mended:
-            yield Row((oid, problems[oid], "mended", names.get(oid, ""), None), Mark.PASS)
+            yield Row((oid, problems[oid], "mended", names.get(oid), None), Mark.PASS)
         else:
-            yield Row((oid, problems[oid], failed, names.get(oid, ""), commits.get(oid)), Mark.FAIL)
+            yield Row((oid, problems[oid], failed, names.get(oid), commits.get(oid)), Mark.FAIL)
 
 
 def _rebuild(store: Store) -> list[str]:
@@ -103,12 +104,15 @@ def _rebuild(store: Store) -> list[str]:
     return [*(f"set aside: {path}" for path in moved), "the index was rebuilt from packs and files"]
 
 
-def _named(repo: Repo, store: Store) -> tuple[dict[Oid, str], dict[Oid, str]]:
-    """Which tracked path names each object, and what is wrong with those that cannot be had from the store."""
+def _named(repo: Repo, store: Store, remote: str | None) -> tuple[dict[Oid, str], dict[Oid, str]]:
+    """Which tracked path names each object, and what is wrong with those that cannot be had from the store.
+
+    Of a remote, nothing is asked that is never pushed there.
+    """
     names: dict[Oid, str] = {}
     wrong: dict[Oid, str] = {}
     for one in repo.tracked().values():
-        if one.content is None:
+        if one.content is None or (remote and (not one.push or one.remote not in (None, remote))):
             continue
         try:
             found = reach([one.content], store, strict=False)
@@ -121,6 +125,31 @@ def _named(repo: Repo, store: Store) -> tuple[dict[Oid, str], dict[Oid, str]]:
     return names, wrong
 
 
+def _bring(repo: Repo, wanted: set[Oid], remote: str | None) -> set[Oid]:
+    """Put objects back into the cache, from a remote or the working tree, or into `remote` from the cache."""
+    cache = repo.workspace.store
+    if remote is not None and wanted:
+        target = sync.open_remote(repo.workspace, repo.config.pick(remote))
+        return _salvage(wanted - cache.missing(wanted), cache, target)
+    came = _refetch(repo, wanted)
+    if wanted - came:
+        _save_again(repo, wanted - came)
+        came = wanted - cache.missing(wanted)
+    return came
+
+
+def _save_again(repo: Repo, wanted: set[Oid]) -> None:
+    """Save what the working tree still holds of `wanted`; whatever was edited meanwhile stays unsaved."""
+    for path, one in repo.tracked().items():
+        try:
+            if one.content is not None and repo.workspace.identify(path) == one.content:
+                repo.workspace.save([path])
+        except DiskError:
+            raise
+        except MlgitError:  # something there cannot be read or saved
+            continue
+
+
 def _refetch(repo: Repo, wanted: set[Oid]) -> set[Oid]:
     """Bring objects back from whichever remote has them; returns those that came."""
     came: set[Oid] = set()
@@ -128,10 +157,29 @@ def _refetch(repo: Repo, wanted: set[Oid]) -> set[Oid]:
         try:
             remote = sync.open_remote(repo.workspace, config)
             here = (wanted - came) - remote.missing(wanted - came)
-            transfer.copy(here, remote, repo.workspace.store)
-            came |= here
         except DiskError:  # a full disk is no proof that anything is lost
             raise
         except MlgitError:
             continue
+        came |= _salvage(here, remote, repo.workspace.store)
+    return came
+
+
+def _salvage(wanted: set[Oid], source: Store, target: Store) -> set[Oid]:
+    """Copy what is whole at `source`; a batch in which something is not is halved until only that is left out."""
+    came: set[Oid] = set()
+    batches = [sorted(wanted)]
+    while batches:
+        batch = batches.pop()
+        try:
+            transfer.copy(set(batch), source, target)
+        except (IntegrityError, MissingError):
+            half = len(batch) // 2
+            batches += [part for part in (batch[:half], batch[half:]) if half]
+        except DiskError:
+            raise
+        except MlgitError:  # a remote does not answer any more
+            break
+        else:
+            came |= set(batch)
     return came
