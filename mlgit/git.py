@@ -332,10 +332,10 @@ class Git:
                 found |= dict.fromkeys((stash, *others), "what --autostash put away")
         return found
 
-    def root_trees(self, commits: Iterable[str]) -> dict[str, str]:
-        """Commit → the id of its tree at the mlgit root; commits that have none there are left out."""
+    def root_trees(self, commits: Iterable[str], *, top: bool = False) -> dict[str, str]:
+        """Commit → the id of its tree at the mlgit root, or at Git's `top`; those that have none are left out."""
         listed = list(commits)
-        below = f":{self.prefix.rstrip('/')}" if self.prefix else "^{tree}"
+        below = f":{self.prefix.rstrip('/')}" if self.prefix and not top else "^{tree}"
         data = "".join(f"{commit}{below}\n" for commit in listed).encode(errors="surrogateescape")
         lines = self.run("cat-file", "--batch-check=%(objectname) %(objecttype)", data=data).splitlines()
         words = [line.split(" ") for line in lines]

@@ -12,6 +12,7 @@ from mlgit.cli.progress import bar
 from mlgit.cli.session import session_of
 from mlgit.errors import RefusedError, UsageError
 
+_SHOWN = 50
 app = typer.Typer(rich_markup_mode=None)
 
 
@@ -103,6 +104,7 @@ def fsck(
         bool, typer.Option("--rebuild-index", help="Write the index anew from packs and files first.")
     ] = False,
     remote: RemoteName = None,
+    yes: Yes = False,
     json: Json = False,
     md: Markdown = False,
 ) -> None:
@@ -111,6 +113,13 @@ def fsck(
 
     session = session_of(context)
     repo = session.repo
+    shown = None if json or md else _SHOWN
+    if repair and remote and not yes:
+        name = repo.config.pick(remote).name
+        if not session.ask or not typer.confirm(f"take away what is damaged at {name} and send it again?", err=True):
+            raise RefusedError(
+                f"not repaired: {name}", hint=f"look with `mlgit fsck -r {name} --full`, then agree with --yes"
+            )
     with (
         repo.workspace.writing("fsck", alone_in_cache=True)
         if repair or rebuild_index
@@ -118,7 +127,13 @@ def fsck(
         bar(session, "checking") as progress,
     ):
         report = examine(
-            repo, full=full or repair, repair=repair, rebuild=rebuild_index, remote=remote, progress=progress
+            repo,
+            full=full or repair,
+            repair=repair,
+            rebuild=rebuild_index,
+            remote=remote,
+            shown=shown,
+            progress=progress,
         )
     render.report(session, report, json=json, md=md)
     if report.exit_code:

@@ -79,8 +79,12 @@ class Crew(Generic[Task, Result]):
                 task = _receive(tasks)
                 try:
                     answer = self._work(task)
-                except Exception as error:
+                except MlgitError as error:
                     _send(results, error)
+                except OSError as error:
+                    _send(results, OSError(error.errno, error.strerror))
+                except Exception as error:
+                    _send(results, MlgitError(f"a process of this command failed: {error!r}"))
                 else:
                     _send(results, (answer,))
         except (EOFError, OSError):

@@ -202,6 +202,23 @@ def set_aside(store: Store, found: Findings) -> list[str]:
     return _move_aside(store, sorted(found.files - named))
 
 
+def second_copies(store: Store, wanted: set[Oid]) -> set[Oid]:
+    """Name objects again that no index names any more and that another file still holds; returns those that are whole.
+
+    Two writers that did not know of each other may have saved one object each.
+    """
+    adopt(store)
+    here, found = wanted - store.missing(wanted), Findings()
+    for oid in here:
+        name = file_name(oid, store.locate(oid))
+        if store.locate(oid).pack:
+            _check_one(store, oid, name, found)
+        else:
+            _check_file(store, oid, name, found, None)
+    set_aside(store, found)
+    return here - found.damaged.keys()
+
+
 def _move_aside(store: Store, names: list[str]) -> list[str]:
     """Take damaged files away: on a local disk into `damaged/`, elsewhere for good, as nobody could look at them."""
     root, moved = store.backend.local, []

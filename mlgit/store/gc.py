@@ -73,10 +73,14 @@ def plan(store: Store, kept: Iterable[Oid], *, grace: float = GRACE_SECONDS, now
     limit = (time.time() if now is None else now) - grace
     files = {stat.name: stat for prefix in ("packs/", "objects/") for stat in store.backend.list(prefix)}
     holders: dict[str, _Holder] = {}
+    lost = store.catalog.lacking(alive)
     for digest, place in store.catalog:
-        holder = holders.setdefault(_name(store, digest, place), _Holder())
+        name = _name(store, digest, place)
+        holder = holders.setdefault(name, _Holder())
         if digest in alive:
             holder.alive += place.size
+            if name not in files:
+                lost.add(digest)  # another file may have it
         else:
             holder.dead.append((digest, place.size))
     sweep = Sweep()
@@ -85,7 +89,6 @@ def plan(store: Store, kept: Iterable[Oid], *, grace: float = GRACE_SECONDS, now
     small = [name for name in holders if name in files and _is_small(files[name], limit)]
     if len(small) > _MANY:
         sweep.rewrite.update(set(small) - sweep.delete)
-    lost = store.catalog.lacking(alive)
     orphans = []
     for name, stat in files.items():
         if name in holders or stat.modified > limit:

@@ -121,7 +121,7 @@ def _copy_pack(pack: PackEntry, wanted: list[Oid], source: Store, target: Store,
     try:
         if source.backend.local is not None and target.backend.local is not None:
             return _copy_pack_on_disk(pack, source.backend.local, digests, source, target, writer)
-        whole = source.backend.read(pack_name(pack.id))
+        whole = source.backend.read(pack_name(pack.id), 0, pack.size)
     except MissingError:  # moved to another pack since the indexes were read
         return False
     table = _checked_table(pack, memoryview(whole), digests, source)

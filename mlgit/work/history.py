@@ -66,14 +66,17 @@ class Recorded:
         return self._commit.paths(*patterns) if self._commit is not None else []
 
 
-def units_of(git: Git, commits: Iterable[str]) -> dict[Unit, list[str]]:
+def units_of(git: Git, commits: Iterable[str], *, top: bool = False) -> dict[Unit, list[str]]:
     """Every unit of `commits`, with the commits that have it.
+
+    Args:
+        top: below Git's top, and not only below where the mlgit root stands today.
 
     Raises:
         MissingError: Git lacks one of the trees.
     """
     having: dict[str, list[str]] = {}
-    for commit, root in git.root_trees(commits).items():
+    for commit, root in git.root_trees(commits, top=top).items():
         having.setdefault(root, []).append(commit)
     trees = _Trees(git)
     trees.load(having)

@@ -158,6 +158,22 @@ def test_tags_of_tags_and_of_files(project: Repo) -> None:
     assert kept(project, Keep(tags=True)) == {"four", "one", "two"}
 
 
+def test_a_repository_that_was_moved_keeps_its_history(git_folder: Path) -> None:
+    (git_folder / "old").mkdir()
+    inner, _ = Repo.init(git_folder / "old")
+    for day, text in enumerate(("one", "two"), 1):
+        commit(inner, text, day)
+    git(git_folder, "mv", "old/.mlgit/config.yaml", "old/.mlgitignore", "old/data.txt.mlgit", ".")
+    (git_folder / "old").rename(git_folder / "new")
+    (git_folder / "new" / ".mlgit" / "config.yaml").write_bytes((git_folder / "config.yaml").read_bytes())
+    for name in (".mlgitignore", "data.txt.mlgit"):
+        (git_folder / name).rename(git_folder / "new" / name)
+    (git_folder / "config.yaml").unlink()
+    git(git_folder, "add", "-A")
+    git(git_folder, "commit", "-q", "-m", "moved")
+    assert kept(Repo(git_folder / "new"), Keep(commits=True)) == {"one", "two"}
+
+
 def test_a_repository_below_the_top_of_git(git_folder: Path) -> None:
     (git_folder / "a b").mkdir()
     (git_folder / "data.txt.mlgit").write_text("not ours\n")

@@ -175,7 +175,8 @@ def test_a_remote_is_mended_from_the_cache(project: Repo, mlgit: Mlgit, spoil: s
         if "flipped" in spoil:
             path.write_bytes(data)
     assert mlgit("fsck", "-r", "store", "--full", cwd=project.root, code=None).code in (12, 13)
-    mlgit("fsck", "-r", "store", "--repair", cwd=project.root)
+    assert "--yes" in mlgit("fsck", "-r", "store", "--repair", cwd=project.root, code=1).err
+    mlgit("fsck", "-r", "store", "--repair", "--yes", cwd=project.root)
     mlgit("fsck", "-r", "store", "--full", cwd=project.root)
     assert violations(project, remotes=[remote]) == []
     mlgit("push", cwd=project.root)

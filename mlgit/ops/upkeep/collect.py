@@ -139,7 +139,7 @@ def _reachable(repo: Repo, keep: Keep) -> set[Oid]:
     if found.absent:
         # what is never pushed is missing for good wherever it was not made
         _refuse_absent(repo, {one: name for one, name in named.items() if one in pushed or one.oid not in found.absent})
-    return set(found.oids)
+    return set(found.oids) | _moved(repo, {**_commits(repo, keep), **repo.git.stashes()})
 
 
 def _refuse_shallow(repo: Repo) -> None:
@@ -154,11 +154,23 @@ def _history(repo: Repo) -> set[Oid]:
     """What the whole history of another repository names, as far as its trees have ever been fetched."""
     _refuse_shallow(repo)
     commits = repo.git.commits(every=True)
-    units = units_of(repo.git, commits)
+    return _known_below(repo, commits) | _moved(repo, commits)
+
+
+def _moved(repo: Repo, commits: dict[str, str]) -> set[Oid]:
+    """What those of `commits` name that have no mlgit root where it stands today, as far as it is known here."""
+    here = repo.git.root_trees(commits)
+    elsewhere = {commit: name for commit, name in commits.items() if commit not in here}
+    return _known_below(repo, elsewhere, top=True) if elsewhere else set()
+
+
+def _known_below(repo: Repo, commits: dict[str, str], *, top: bool = False) -> set[Oid]:
+    units = units_of(repo.git, commits, top=top)
     texts = texts_of(repo.git, units)
     named: set[Content] = set()
     for unit, having in units.items():
-        with _known(commits[having[0]]):
+        # outside today's root a file that cannot be read may well be none of ours
+        with contextlib.suppress(InvalidError, UnsafeError) if top else _known(commits[having[0]]):
             named.update(repo.contents([Recorded(repo.git, unit, texts, commits[having[0]], having[0])]))
     return set(reach(named, repo.workspace.store, strict=False).oids)
 

@@ -25,6 +25,7 @@ def examine(
     repair: bool = False,
     rebuild: bool = False,
     remote: str | None = None,
+    shown: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Check the cache, or a remote, against its indexes and against what the working tree names.
@@ -35,6 +36,7 @@ def examine(
             the cache.
         rebuild: write the index anew from packs and files first.
         remote: check this remote instead of the cache.
+        shown: the most rows to give; all by default, problems that are left first.
 
     Returns:
         A report of kind `fsck` with a table `problems` (object, problem, state, named_by, commits), where the state is
@@ -55,9 +57,9 @@ def examine(
     found = fsck.check(store, full=full, progress=progress)
     mended: set[Oid] = set()
     if repair:
-        moved = fsck.set_aside(store, found)
-        notes += [f"set aside: {path}" for path in moved]
-        mended = _bring(repo, set(found.damaged), remote)
+        notes += [f"set aside: {path}" for path in fsck.set_aside(store, found)]
+        mended = fsck.second_copies(store, set(found.damaged))
+        mended |= _bring(repo, found.damaged.keys() - mended, remote)
     names, absent = _named(repo, store, remote)
     problems = {**absent, **found.damaged}
     while repair and (came := _bring(repo, absent.keys() - mended, remote)):
@@ -65,24 +67,25 @@ def examine(
         below, absent = _named(repo, store, remote)  # a tree that came tells what else is missing
         names |= below
         problems = {**absent, **problems}
-    rows = (
-        *_rows(repo, problems, mended, names, "lost" if repair else None),
-        *(
-            Row(
-                (name, "its closing table is damaged", "mended" if repair else None, None, None),
-                Mark.PASS if repair else Mark.FAIL,
-            )
-            for name in sorted(found.tables)
-        ),
-    )
-    left = len(problems) - len(mended & problems.keys()) + (0 if repair else len(found.tables))
+    rows = (*_rows(repo, problems, mended, names, "lost" if repair else None), *_table_rows(found.tables, repair))
+    rows = tuple(sorted(rows, key=lambda row: row.mark is not Mark.FAIL))
+    left = sum(row.mark is Mark.FAIL for row in rows)
     notes.append(f"{count(found.checked, 'object')}, {format_bytes(found.size)} checked, {count(left, 'problem')} left")
     if not full:
         notes.append("bytes were not compared with their ids; do that with --full")
-    table = Table("problems", "Problems", _COLUMNS, rows, empty="none")
+    if shown is not None and len(rows) > shown:
+        notes.append(f"and {count(len(rows) - shown, 'row')} more, which --json gives")
+    table = Table("problems", "Problems", _COLUMNS, rows[:shown], empty="none")
     here = {oid for oid, problem in found.damaged.items() if problem != fsck.GONE} - mended
     verdict = Verdict.DAMAGED if here or (found.tables and not repair) else Verdict.MISSING if left else Verdict.PASS
     return Report("fsck", f"Store {store.backend.url}", (table,), verdict, notes=tuple(notes))
+
+
+def _table_rows(tables: set[str], repair: bool) -> Iterator[Row]:
+    """A row for every pack whose own table is damaged; repairing writes such a pack anew."""
+    for name in sorted(tables):
+        cells = (name, "its closing table is damaged", "mended" if repair else None, None, None)
+        yield Row(cells, Mark.PASS if repair else Mark.FAIL)
 
 
 def _rows(
