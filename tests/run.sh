@@ -41,6 +41,6 @@ install --editable '.[all]' --group dev
 install_tools
 
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
-PATH=$venv/bin:$PATH
+PATH=$venv/bin:$PATH:/usr/sbin:/sbin # mkfs and losetup, for tests that need a disk of their own
 export PATH
 exec python -m pytest -n 2 --cov --cov-report=term:skip-covered "$@"

@@ -89,6 +89,8 @@ with Crew(work, 2) as crew:
     assert maker.stdout.readline() == "ready\n"
     import fcntl
 
+    while len(list(tmp_path.iterdir())) < 3:  # the lock, and a file of each member
+        time.sleep(0.01)
     with open(tmp_path / "lock", "r+b") as lock:
         with pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
