@@ -43,6 +43,7 @@ def add(
     import shlex
 
     from mlgit.model import stage as stages
+    from mlgit.model import stagefile
     from mlgit.model.text import dump_yaml
 
     session = session_of(context)
@@ -58,7 +59,7 @@ def add(
         "desc": desc,
     }
     text = dump_yaml({"stages": {name: {key: item for key, item in value.items() if item}}})
-    made = stages.decode(text, session.here.child(stages.NAME)).stages[name]
+    made = stagefile.decode(text, session.here.child(stages.NAME)).stages[name]
     if dry_run:
         render.plan(session, [f"append to {session.shown(made.file)}:", *text.splitlines()])
         return

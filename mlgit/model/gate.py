@@ -27,7 +27,7 @@ from mlgit.model.fields import Fields, describe
 from mlgit.model.metric import EXTENSIONS, Scalar, exact, is_finite, is_pattern, to_float
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Mark, format_cell
-from mlgit.model.stage import resolve_path
+from mlgit.model.stagefile import resolve_path
 from mlgit.model.text import Block
 
 Direction = Literal["higher", "lower", "none"]

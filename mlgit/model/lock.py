@@ -37,6 +37,7 @@ class StageLock:
     Attributes:
         params: file → dotted key → value.
         wdir: the folder the command ran in.
+        env: the variables that the stage declares.
     """
 
     cmd: str | tuple[str, ...]
@@ -44,6 +45,7 @@ class StageLock:
     params: dict[RelPath, dict[str, Any]] = field(default_factory=dict)
     outs: dict[RelPath, Content] = field(default_factory=dict)
     wdir: RelPath = _ROOT
+    env: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ def entry_value(entry: StageLock) -> dict[str, Any]:
     value: dict[str, Any] = {"cmd": entry.cmd if isinstance(entry.cmd, str) else list(entry.cmd)}
     if entry.wdir:
         value["wdir"] = str(entry.wdir)
+    if entry.env:
+        value["env"] = {name: entry.env[name] for name in sorted(entry.env)}
     if entry.deps:
         value["deps"] = _content_values(entry.deps)
     if entry.params:
@@ -108,7 +112,7 @@ def decode_entry(value: object, where: str) -> StageLock:
         InvalidError: malformed.
         UnsafeError: a path leaves the repository or reaches a control folder.
     """
-    fields = Fields(value, where, ("cmd", "wdir", "deps", "params", "outs"))
+    fields = Fields(value, where, ("cmd", "wdir", "env", "deps", "params", "outs"))
     cmd = fields.block.get("cmd")
     if isinstance(cmd, list) and cmd and all(isinstance(word, str) for word in cmd):
         words: str | tuple[str, ...] = tuple(cmd)
@@ -120,6 +124,7 @@ def decode_entry(value: object, where: str) -> StageLock:
         params=_decode_params(fields),
         outs=_decode_contents(fields, "outs"),
         wdir=RelPath.parse(fields.text("wdir", ""), fields.at("wdir")),
+        env=_decode_env(fields),
     )
 
 
@@ -161,6 +166,11 @@ def _decode_contents(fields: Fields, key: str) -> dict[RelPath, Content]:
             fields.fail(key, "names the repository's root", _MEND)
         contents[path] = Content(Oid(oid), "file" if kind else "tree", int(size), None if kind else int(files))
     return contents
+
+
+def _decode_env(fields: Fields) -> dict[str, str]:
+    env = Fields(fields.mapping("env", {}), fields.at("env"), fields.mapping("env", {}))
+    return {name: env.text(name) for name in env.block}
 
 
 def _decode_params(fields: Fields) -> dict[RelPath, dict[str, Any]]:

@@ -15,7 +15,8 @@ import yaml
 
 from mlgit.errors import InvalidError, UsageError
 from mlgit.model.relpath import RelPath
-from mlgit.model.stage import DEFAULT_PARAMS, KINDS, Out, PlotStyle, Stage, StageFile, decode
+from mlgit.model.stage import DEFAULT_PARAMS, KINDS, Out, PlotStyle, Stage, StageFile
+from mlgit.model.stagefile import decode
 from mlgit.model.text import dump_yaml
 
 _Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -27,6 +27,7 @@ def stage_key(stage: Stage, deps: Mapping[RelPath, Content], params: Mapping[Rel
         "wdir": stage.wdir,
         "deps": {path: content.oid for path, content in deps.items()},
         "params": params,
+        **({"env": stage.env} if stage.env else {}),
         "outs": sorted([out.path, out.cache, out.persist] for out in stage.outs),
     }
     return str(blake3(canonical(value).encode("utf-8", "surrogatepass")).hexdigest())

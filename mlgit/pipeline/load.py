@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mlgit.errors import UsageError
-from mlgit.model import lock, pointer, stage
+from mlgit.model import lock, pointer, stage, stagefile
 from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage, StageFile
@@ -69,7 +69,7 @@ def find(project: Project, target: str, folder: RelPath) -> tuple[str, ...]:
         UsageError: it means none.
     """
     file, _, name = target.rpartition(":")
-    seen = stage.resolve_path(file or target, folder, "target")
+    seen = stagefile.resolve_path(file or target, folder, "target")
     here = folder.child(stage.NAME)
     candidates = [address(seen, name), target] if file else [address(here, target), target]
     for candidate in candidates:
@@ -89,7 +89,7 @@ def _load_file(snapshot: Snapshot, path: RelPath, project: Project) -> None:
     data = snapshot.read(path)
     if data is None:
         return
-    file = stage.decode(data, path)
+    file = stagefile.decode(data, path, snapshot.read)
     project.files[path] = file
     project.stages.update((one.address, one) for one in file.stages.values())
     locked = snapshot.read(lock_path(path))

@@ -14,7 +14,7 @@ from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage
 from mlgit.model.tree import Content
 
-ChangeKind = Literal["never-run", "always", "command", "wdir", "dep", "param", "out"]
+ChangeKind = Literal["never-run", "always", "command", "wdir", "env", "dep", "param", "out"]
 ChangeState = Literal["new", "modified", "missing", "removed"]
 
 
@@ -45,6 +45,8 @@ class Change:
             return "the command changed"
         if self.kind == "wdir":
             return f"runs in another folder: {self.old or '.'} → {self.new or '.'}"
+        if self.kind == "env":
+            return f"environment variable {self.subject} changed: {self.old!r} → {self.new!r}"
         noun = {"dep": "dependency", "param": "parameter", "out": "output"}[self.kind]
         if self.kind == "param" and self.state == "modified":
             return f"parameter {self.subject} changed: {canonical(self.old)} → {canonical(self.new)}"
@@ -80,6 +82,11 @@ def input_changes(stage: Stage, locked: StageLock | None, seen: Seen) -> tuple[C
         return (Change("never-run", "new"),)
     command = [Change("command", old=locked.cmd, new=stage.cmd)] if stage.cmd != locked.cmd else []
     command += [Change("wdir", old=locked.wdir, new=stage.wdir)] if stage.wdir != locked.wdir else []
+    command += [
+        Change("env", subject=name, old=locked.env.get(name), new=stage.env.get(name))
+        for name in sorted(stage.env.keys() | locked.env.keys())
+        if stage.env.get(name) != locked.env.get(name)
+    ]
     deps = _content_changes("dep", locked.deps, seen.deps)
     params = _param_changes(locked.params, seen.params)
     declared = {out.path for out in stage.outs}

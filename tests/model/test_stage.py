@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from mlgit.errors import InvalidError, MlgitError, UnsafeError, UsageError
 from mlgit.model.relpath import RelPath
-from mlgit.model.stage import Out, ParamRef, Plot, PlotStyle, Stage, StageFile, decode
+from mlgit.model.stage import Out, ParamRef, Plot, PlotStyle, Stage, StageFile
+from mlgit.model.stagefile import decode
 from mlgit.model.stagetext import append, set_frozen
 
 FILE = RelPath("mlgit.yaml")

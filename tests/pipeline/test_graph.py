@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from mlgit.errors import InvalidError
 from mlgit.model.relpath import RelPath
-from mlgit.model.stage import Stage, decode
+from mlgit.model.stage import Stage
+from mlgit.model.stagefile import decode
 from mlgit.pipeline import dag
 from mlgit.pipeline.graph import Graph, build
 from mlgit.pipeline.plan import Options, select

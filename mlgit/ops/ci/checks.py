@@ -118,13 +118,13 @@ def gates(repo: Repo, staged: Sequence[Blob]) -> Report:
 
 
 def _stage_file(name: str, data: bytes) -> Iterator[Row]:
-    from mlgit.model import stage
+    from mlgit.model import stagefile
     from mlgit.model.gate import decode_rules
     from mlgit.model.relpath import RelPath
 
     try:
         path = RelPath.parse(name)
-        decode_rules(stage.decode(data, path).gates, path)
+        decode_rules(stagefile.decode(data, path).gates, path)
     except MlgitError as error:
         yield _refused(name, error)
 
