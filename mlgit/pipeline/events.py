@@ -28,10 +28,32 @@ class StageSkipped:
 
 @dataclass(frozen=True, slots=True)
 class StageRestored:
-    """A stage's outputs were put in place from the cache; nothing ran."""
+    """A stage's outputs were put in place from the cache; nothing ran.
+
+    Attributes:
+        saved: seconds that its command took when it ran; None if nobody knows.
+    """
 
     address: str
     reason: str
+    saved: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageRetried:
+    """A run of a stage failed and is tried again; `attempt` counts from 2."""
+
+    address: str
+    message: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageWarned:
+    """Something about a stage that a person should look at, such as a file it touched and does not declare."""
+
+    address: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +88,10 @@ class Outcome:
         failed: address → message; empty means that no stage failed.
         blocked: stages that were left because one they need failed.
         written: files in the working tree that Git should hear of: lock files and `.gitignore` files.
+        seconds: how long all of it took.
+        times: seconds that each command took, of the stages that ran.
+        saved: seconds that the commands of restored stages took when they ran.
+        logs: the folder with the output of the commands, from the root; None if no command ran.
     """
 
     ran: tuple[str, ...] = ()
@@ -75,7 +101,20 @@ class Outcome:
     blocked: tuple[str, ...] = ()
     written: tuple[RelPath, ...] = ()
     seconds: float = 0.0
+    times: Mapping[str, float] = field(default_factory=dict)
+    saved: float = 0.0
+    logs: RelPath | None = None
 
 
-Event = StageStarted | StageSkipped | StageRestored | StageFinished | StageFailed | OutputLine | Outcome
+Event = (
+    StageStarted
+    | StageSkipped
+    | StageRestored
+    | StageRetried
+    | StageWarned
+    | StageFinished
+    | StageFailed
+    | OutputLine
+    | Outcome
+)
 OnEvent = Callable[[Event], None]
