@@ -40,7 +40,7 @@ class Task:
     root: Path
     wdir: RelPath
     environment: Mapping[str, str]
-    resources: Resources = Resources()
+    resources: Resources = field(default_factory=Resources)
     timeout: float | None = None
     inputs: Mapping[RelPath, Content] = field(default_factory=dict)
     outs: tuple[RelPath, ...] = ()
