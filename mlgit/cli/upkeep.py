@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,8 +12,8 @@ from mlgit.cli.progress import bar
 from mlgit.cli.session import session_of
 from mlgit.errors import RefusedError, UsageError
 
-_SHOWN = 50
 app = typer.Typer(rich_markup_mode=None)
+_SHOWN: Final = 50
 
 
 @app.command()
@@ -74,7 +74,7 @@ def gc(
     with repo.workspace.writing("gc", alone_in_cache=True):
         sweep = collecting.plan_collection(repo, keep, grace=grace * 3600)
         what = collecting.summary(sweep)
-        ready = bool(sweep.dead or sweep.delete or sweep.rewrite) and not dry_run
+        ready = bool(sweep.dead or sweep.delete or sweep.rewrite or sweep.records) and not dry_run
         machine = json or md
         if not machine:
             render.report(session, collecting.report(sweep, keep, brief=True))

@@ -28,10 +28,12 @@ class Catalog:
 
     Args:
         kept: folder that keeps copies of a remote's index files; None for a local store.
+        mend: the command that repairs the store, for hints.
     """
 
-    def __init__(self, backend: Backend, kept: Path | None = None) -> None:
+    def __init__(self, backend: Backend, kept: Path | None = None, *, mend: str = "`mlgit fsck --repair`") -> None:
         self._backend = backend
+        self._mend = mend
         self._kept = kept
         self._files: dict[str, IndexFile] = {}
         self._fresh = False
@@ -74,8 +76,8 @@ class Catalog:
     def _checked(self, name: str, data: bytes) -> IndexFile:
         where = f"{self._backend.url}/{name}"
         if index_name(data) != name:
-            raise IntegrityError(f"{where}: the index is damaged, or another's", hint="run `mlgit fsck --repair`")
-        return IndexFile(data, where)
+            raise IntegrityError(f"{where}: the index is damaged, or another's", hint=f"run {self._mend}")
+        return IndexFile(data, where, self._mend)
 
     def damaged(self) -> list[str]:
         """Names of index files that cannot be read."""
@@ -89,7 +91,7 @@ class Catalog:
 
     def include(self, name: str, data: bytes) -> None:
         """Know the index file `name`, just written, from now on."""
-        self._files[name] = IndexFile(data, f"{self._backend.url}/{name}")
+        self._files[name] = IndexFile(data, f"{self._backend.url}/{name}", self._mend)
 
     def leave(self, names: Iterable[str]) -> None:
         """Know these index files, just deleted, no longer."""

@@ -184,7 +184,7 @@ def _read_table(store: Store, name: str, size: int) -> bytes:
     if fits:
         decode_table(table, checksum, name)
     if not fits or pack_name(pack_id(table)) != name:
-        raise IntegrityError(f"{name}: the pack is not what its name says", hint="run `mlgit fsck --repair`")
+        raise IntegrityError(f"{name}: the pack is not what its name says", hint=f"run {store.mend}")
     return table
 
 

@@ -35,6 +35,7 @@ class Sweep:
         left_size: bytes of those.
         delete: files of the backend that go.
         rewrite: packs that are written anew, without their dead objects or merged with other small ones.
+        records: run records, by their names in the backend, that go because what they tell of is gone.
         freed: bytes that the medium gets back.
         unnamed: files that stay because they hold what is kept and no index names.
     """
@@ -45,6 +46,7 @@ class Sweep:
     left_size: int = 0
     delete: set[str] = field(default_factory=set)
     rewrite: set[str] = field(default_factory=set)
+    records: set[str] = field(default_factory=set)
     freed: int = 0
     unnamed: int = 0
 

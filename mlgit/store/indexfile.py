@@ -52,15 +52,20 @@ def index_name(data: bytes) -> str:
 class IndexFile:
     """A view of one index file's bytes.
 
+    Args:
+        where: what it is called in errors.
+        mend: the command that repairs the store it belongs to, for their hints.
+
     Raises:
         IntegrityError: they are no index, or one of a version that this mlgit does not know.
     """
 
-    __slots__ = ("_data", "_digests", "_first", "_ids", "_places", "_shift", "_where", "packs", "rows")
+    __slots__ = ("_data", "_digests", "_first", "_ids", "_mend", "_places", "_shift", "_where", "packs", "rows")
 
-    def __init__(self, data: bytes, where: str) -> None:
+    def __init__(self, data: bytes, where: str, mend: str = "`mlgit fsck --repair`") -> None:
         self._data = data
         self._where = where
+        self._mend = mend
         if not data.startswith(INDEX_MAGIC) or len(data) < _HEAD.size:
             raise self._damaged("index is damaged")
         _, packs, self.rows, bits = _HEAD.unpack_from(data)
@@ -80,7 +85,7 @@ class IndexFile:
             raise self._damaged("index has a wrong table of prefixes")
 
     def _damaged(self, what: str) -> IntegrityError:
-        return IntegrityError(f"{self._where}: {what}", hint="run `mlgit fsck`")
+        return IntegrityError(f"{self._where}: {what}", hint=f"run {self._mend}")
 
     def row(self, digest: bytes) -> int:
         """The row of an object; -1 if the index does not name it."""

@@ -50,13 +50,19 @@ class Store:
         algorithm: of every id in it.
         scratch: local folder for temporary files; for a local store on the same file system.
         kept: folder for copies of a remote's index files; None for a local store.
+        remote: what the configuration calls the remote that this is, for hints; None for the cache.
     """
 
-    def __init__(self, backend: Backend, algorithm: str, *, scratch: Path, kept: Path | None = None) -> None:
+    def __init__(
+        self, backend: Backend, algorithm: str, *, scratch: Path, kept: Path | None = None, remote: str | None = None
+    ) -> None:
         self.backend = backend
         self.algorithm = algorithm
         self.scratch = scratch
-        self.catalog = Catalog(backend, kept)
+        self.kept = kept
+        self.mend = f"`mlgit fsck -r {remote} --repair`" if remote else "`mlgit fsck --repair`"
+        self._again = "send it again from a cache that has it" if remote else "fetch it again"
+        self.catalog = Catalog(backend, kept, mend=self.mend)
         self.digest = digest_function(algorithm)
 
     def check_format(self, *, create: bool = False) -> None:
@@ -186,7 +192,7 @@ class Store:
         """The error for an object whose bytes do not match its id."""
         return IntegrityError(
             f"object {oid} is damaged in {self.backend.url}/{file_name(oid, place)}",
-            hint="run `mlgit fsck --repair` to set it aside and fetch it again",
+            hint=f"run {self.mend} to set it aside and {self._again}",
         )
 
     def verified_file(self, oid: Oid) -> Path:
@@ -229,7 +235,7 @@ class Store:
             except FileNotFoundError:
                 raise MissingError(
                     f"object {oid} is gone from {self.backend.url}",
-                    hint="run `mlgit fsck --repair`, then `mlgit pull` it, or `mlgit add` it where it is",
+                    hint=f"run {self.mend}, then `mlgit pull` it, or `mlgit add` it where it is",
                 ) from None
             try:
                 yield path, reader

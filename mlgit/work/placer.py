@@ -1,8 +1,8 @@
 """Carrying out a checkout plan: whatever comes is built aside and renamed into place, a new folder as a whole.
 
-So a killed checkout leaves old or new files and nothing in between. Large folders are filled by a crew of processes,
-which write small files and nothing else; large files, links that share the cache's bytes, the index and the final
-renames belong to the process that holds the locks.
+So a killed checkout leaves old or new files and nothing in between. Large folders are filled by a pool of worker
+processes, which write small files and nothing else; large files, links that share the cache's bytes, the index and the
+final renames belong to the process that holds the locks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mlgit.errors import DiskError, IntegrityError
-from mlgit.fs import atomic, crew
+from mlgit.fs import atomic, pool
 from mlgit.fs.confine import Folder
 from mlgit.fs.fingerprint import UNSURE, evidence, fingerprint, folder_evidence, parse, settled
 from mlgit.fs.link import LinkKind, place
@@ -30,7 +30,7 @@ from mlgit.work.checkout import CheckoutPlan, FolderStep
 from mlgit.work.identify import check_link
 from mlgit.work.index import UNSETTLED, FolderRow, StatIndex, signature
 
-_WORTH_A_CREW: Final = 2_000
+_WORTH_A_POOL: Final = 2_000
 _AT_ONCE: Final = 2_000
 
 
@@ -189,11 +189,11 @@ class Placer:
         def fill(task: _Task) -> _Filled:
             return self._fill(base, task, top)
 
-        size = crew.cores() if tasks[0].entry.files >= _WORTH_A_CREW else 1
+        size = pool.cores() if tasks[0].entry.files >= _WORTH_A_POOL else 1
         if size > 1:
             self._store.catalog.refresh()  # once, and not in every process
-            with crew.Crew(fill, size) as members:
-                yield from members.run(tasks)
+            with pool.Pool(fill, size) as workers:
+                yield from workers.run(tasks)
         while tasks:
             task = tasks.pop()
             yield task, fill(task)

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -188,7 +189,7 @@ class DurableCopy(Copy):
     add = push = pull = checkout = _copy
 
 
-class Git(Tool):
+class Git(Tool, ABC):
     """What tools that live in a Git repository share."""
 
     def create(self) -> None:
@@ -198,9 +199,9 @@ class Git(Tool):
         self._begin()
         self.commit()
 
+    @abstractmethod
     def _begin(self) -> None:
         """The tool's own part of `create`."""
-        raise NotImplementedError
 
     def commit(self) -> None:
         """Commit all that Git sees."""

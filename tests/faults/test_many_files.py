@@ -1,4 +1,4 @@
-"""Killed at any moment in the work that only many files give: crews of processes, packs that travel whole."""
+"""Killed at any moment in the work that only many files give: worker pools, packs that travel whole."""
 
 from __future__ import annotations
 

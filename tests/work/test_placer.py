@@ -1,4 +1,4 @@
-"""Large folders are filled by a crew: the same files as without one, and its failures leave nothing behind."""
+"""Large folders are filled by a worker pool: the same files as without one, and its failures leave nothing behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from health import assert_healthy, files_below
 
 from mlgit.errors import DiskError, IntegrityError, MlgitError
-from mlgit.fs import crew
+from mlgit.fs import pool
 from mlgit.fs.confine import Folder
 from mlgit.model.tree import Content
 from mlgit.repo import Repo
@@ -24,10 +24,10 @@ Checkout = Callable[..., bool]
 
 @pytest.fixture
 def many(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Some folders of files, links, large files and executables; a crew is worth its while for them."""
-    monkeypatch.setattr("mlgit.work.placer._WORTH_A_CREW", 50)
+    """Some folders of files, links, large files and executables; a worker pool is worth its while for them."""
+    monkeypatch.setattr("mlgit.work.placer._WORTH_A_POOL", 50)
     monkeypatch.setattr("mlgit.work.placer._AT_ONCE", 7)  # folders are shared out, too
-    monkeypatch.setattr(crew, "cores", lambda: 2)
+    monkeypatch.setattr(pool, "cores", lambda: 2)
     folder = repo.root / "data"
     for number in range(120):
         below = folder / f"{number % 4}" / ("deep" * (number % 3)) / "x"
@@ -44,13 +44,13 @@ def many(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_same_files_with_and_without_a_crew(
+def test_the_same_files_with_and_without_a_pool(
     repo: Repo, many: Path, save: Save, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, modes = files_below(many), {p.relative_to(many): p.lstat().st_mode for p in many.rglob("*")}
     content = save("data")
     for size in (2, 1, 3):
-        monkeypatch.setattr(crew, "cores", lambda size=size: size)
+        monkeypatch.setattr(pool, "cores", lambda size=size: size)
         shutil.rmtree(many)
         assert checkout("data", content)
         assert files_below(many) == before
@@ -60,7 +60,7 @@ def test_the_same_files_with_and_without_a_crew(
     assert_healthy(repo, bytes_of_user=[data for data in before.values() if data[:3] != b"-> "], tidy=True)
 
 
-def test_damage_found_by_a_member_is_told(repo: Repo, many: Path, save: Save, checkout: Checkout) -> None:
+def test_damage_found_by_a_worker_is_told(repo: Repo, many: Path, save: Save, checkout: Checkout) -> None:
     content = save("data")
     shutil.rmtree(many)
     (pack,) = (repo.root / ".mlgit/cache/packs").iterdir()
@@ -75,7 +75,7 @@ def test_damage_found_by_a_member_is_told(repo: Repo, many: Path, save: Save, ch
 
 
 @pytest.mark.parametrize("how", ["killed", "full"])
-def test_a_member_that_fails_leaves_nothing(
+def test_a_worker_that_fails_leaves_nothing(
     repo: Repo, many: Path, save: Save, checkout: Checkout, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     before, content, real = files_below(many), save("data"), Folder.write

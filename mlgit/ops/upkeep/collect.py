@@ -19,9 +19,11 @@ from mlgit.fs import atomic
 from mlgit.model.oid import Oid
 from mlgit.model.report import Mark, Report, Row, Table, count, format_bytes
 from mlgit.model.tree import Content
+from mlgit.pipeline import runcache
 from mlgit.repo import Repo
 from mlgit.store import gc
 from mlgit.store.gc import GRACE_SECONDS, Sweep
+from mlgit.store.objects import Store
 from mlgit.store.reach import reach
 from mlgit.work import sharing
 from mlgit.work.history import Recorded, staged_units, texts_of, units_of
@@ -100,10 +102,34 @@ def plan_collection(repo: Repo, keep: Keep, *, grace: float = GRACE_SECONDS) -> 
             be read.
         UsageError: a commit that is to be kept does not exist.
     """
-    alive = _reachable(repo, keep)
+    alive, locked = _reachable(repo, keep), _locked(repo)
     for other in _sharers(repo):
         alive |= _reachable(other, Keep()) | _history(other)
-    return gc.plan(repo.workspace.store, alive, grace=grace)
+        locked |= _locked(other)
+    sweep = gc.plan(repo.workspace.store, alive, grace=grace)
+    sweep.records = _useless(repo.workspace.store, alive | locked, sweep, time.time() - grace)
+    return sweep
+
+
+def _locked(repo: Repo) -> set[Oid]:
+    """What the locks of the working tree name, outputs that Git keeps among it."""
+    return {content.oid for entry in repo.project().locked.values() for content in entry.outs.values()}
+
+
+def _useless(store: Store, named: set[Oid], sweep: Sweep, limit: float) -> set[str]:
+    """Run records, older than `limit`, of whose outputs nothing will be left and nothing is `named`.
+
+    Records keep nothing alive: they would keep the outputs of every run there ever was.
+    """
+    found = set()
+    for stat in runcache.every(store.backend):
+        line = runcache.read(store.backend, stat) if stat.modified <= limit else None
+        record = runcache.decode(line) if line is not None else None
+        outs = {content.oid for content in record.stage.outs.values()} if record is not None else set()
+        left = (oid in named or (oid not in sweep.dead and store.catalog.knows(oid.digest)) for oid in outs)
+        if outs and not any(left):
+            found.add(stat.name)
+    return found
 
 
 def _sharers(repo: Repo) -> Iterator[Repo]:
@@ -129,7 +155,8 @@ def _reachable(repo: Repo, keep: Keep) -> set[Oid]:
         _refuse_shallow(repo)
     named: dict[Content, str] = {}
     pushed: set[Content] = set()
-    for snapshot in _snapshots(repo, keep):
+    commits = {**_commits(repo, keep), **repo.git.stashes()}
+    for snapshot in _snapshots(repo, commits):
         with _known(snapshot.name):
             for one in repo.tracked(snapshot).values():
                 if one.content is not None:
@@ -139,7 +166,7 @@ def _reachable(repo: Repo, keep: Keep) -> set[Oid]:
     if found.absent:
         # what is never pushed is missing for good wherever it was not made
         _refuse_absent(repo, {one: name for one, name in named.items() if one in pushed or one.oid not in found.absent})
-    return set(found.oids) | _moved(repo, {**_commits(repo, keep), **repo.git.stashes()})
+    return set(found.oids) | _moved(repo, commits)
 
 
 def _refuse_shallow(repo: Repo) -> None:
@@ -159,6 +186,8 @@ def _history(repo: Repo) -> set[Oid]:
 
 def _moved(repo: Repo, commits: dict[str, str]) -> set[Oid]:
     """What those of `commits` name that have no mlgit root where it stands today, as far as it is known here."""
+    if not repo.git.prefix:  # Git's own root cannot be moved
+        return set()
     here = repo.git.root_trees(commits)
     elsewhere = {commit: name for commit, name in commits.items() if commit not in here}
     return _known_below(repo, elsewhere, top=True) if elsewhere else set()
@@ -196,8 +225,8 @@ def _refuse_absent(repo: Repo, named: dict[Content, str]) -> None:
             )
 
 
-def _snapshots(repo: Repo, keep: Keep) -> Iterator[Snapshot]:
-    """The working tree, and everything else that is kept, each pointer and lock once."""
+def _snapshots(repo: Repo, commits: dict[str, str]) -> Iterator[Snapshot]:
+    """The working tree, the index and `commits`, each pointer and lock once."""
     yield repo.snapshot()
     git = repo.git
     if git.has_conflicts():
@@ -208,7 +237,6 @@ def _snapshots(repo: Repo, keep: Keep) -> Iterator[Snapshot]:
     staged = staged_units(git)
     texts = texts_of(git, staged)
     yield from (Recorded(git, unit, texts, "the index", None) for unit in staged)
-    commits = {**_commits(repo, keep), **git.stashes()}
     units = units_of(git, commits)
     texts = texts_of(git, units)
     yield from (Recorded(git, unit, texts, commits[having[0]], having[0]) for unit, having in units.items())
@@ -238,14 +266,14 @@ def report(sweep: Sweep, keep: Keep, *, deleted: bool = False, brief: bool = Fal
 
     Returns:
         A report of kind `gc` with the tables `objects` (object, size) and `totals` (deleted, objects, size,
-        packs_rewritten, young, left): bytes that are given back; of the objects that nothing kept names, those that
-        stay because they are young, and because the packs that hold them are mostly needed.
+        packs_rewritten, young, left, records): bytes that are given back; of the objects that nothing kept names, those
+        that stay because they are young, and because the packs that hold them are mostly needed; run records that go.
     """
     listed = list(sweep.dead.items())[: SHOWN if brief else None]
     rows = tuple(Row((oid, size), Mark.REMOVED) for oid, size in listed)
     objects = Table("objects", "Nothing that is kept names", ("object", "size"), rows, empty="nothing to delete")
-    cells = (deleted, len(sweep.dead), sweep.freed, len(sweep.rewrite), sweep.young, sweep.left)
-    columns = ("deleted", "objects", "size", "packs_rewritten", "young", "left")
+    cells = (deleted, len(sweep.dead), sweep.freed, len(sweep.rewrite), sweep.young, sweep.left, len(sweep.records))
+    columns = ("deleted", "objects", "size", "packs_rewritten", "young", "left", "records")
     tables = (objects,) if brief else (objects, Table("totals", "In all", columns, (Row(cells),)))
     return Report(
         "gc", "Collection", tables, notes=tuple(_notes(sweep, keep, len(listed), "deleted" if deleted else "to delete"))
@@ -255,7 +283,7 @@ def report(sweep: Sweep, keep: Keep, *, deleted: bool = False, brief: bool = Fal
 def _notes(sweep: Sweep, keep: Keep, listed: int, state: str) -> Iterator[str]:
     if len(sweep.dead) > listed:
         yield f"and {count(len(sweep.dead) - listed, 'object')} more"
-    if sweep.dead or sweep.delete or sweep.rewrite:
+    if sweep.dead or sweep.delete or sweep.rewrite or sweep.records:
         packs = f"; {count(len(sweep.rewrite), 'pack')} written anew" if sweep.rewrite else ""
         yield f"{state}: {summary(sweep)}{packs}"
     if sweep.young:
@@ -272,7 +300,8 @@ def _notes(sweep: Sweep, keep: Keep, listed: int, state: str) -> Iterator[str]:
 
 def summary(sweep: Sweep) -> str:
     """How much goes, in words."""
-    return f"{count(len(sweep.dead), 'object')}, {format_bytes(sweep.freed)}"
+    records = f", {count(len(sweep.records), 'run record')}" if sweep.records else ""
+    return f"{count(len(sweep.dead), 'object')}, {format_bytes(sweep.freed)}{records}"
 
 
 def collect(repo: Repo, sweep: Sweep) -> None:
@@ -283,6 +312,7 @@ def collect(repo: Repo, sweep: Sweep) -> None:
         MlgitError: the cache is damaged or the disk failed; what is kept is still there.
     """
     gc.apply(repo.workspace.store, sweep)
+    repo.workspace.store.backend.delete(sorted(sweep.records))
     clear(repo)
 
 

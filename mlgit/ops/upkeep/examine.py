@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from mlgit.errors import DiskError, IntegrityError, MissingError, MlgitError
 from mlgit.model.oid import Oid
@@ -11,11 +12,27 @@ from mlgit.ops.upkeep.blame import commits_naming
 from mlgit.repo import Repo
 from mlgit.store import fsck, transfer
 from mlgit.store.backend import Progress
+from mlgit.store.fsck import Findings
 from mlgit.store.objects import Store
 from mlgit.store.reach import reach
 from mlgit.work import sync
 
 _COLUMNS = ("object", "problem", "state", "named_by", "commits")
+
+
+@dataclass(slots=True)
+class _State:
+    """How the objects that somebody needs are.
+
+    Attributes:
+        names: object → the tracked path that needs it.
+        problems: object → what is, or was, wrong with it.
+        mended: those of them that are whole again.
+    """
+
+    names: dict[Oid, str]
+    problems: dict[Oid, str]
+    mended: set[Oid] = field(default_factory=set)
 
 
 def examine(
@@ -55,19 +72,11 @@ def examine(
     elif repair:
         notes += [f"set aside: {path}" for path in fsck.adopt(store)]
     found = fsck.check(store, full=full, progress=progress)
-    mended: set[Oid] = set()
     if repair:
         notes += [f"set aside: {path}" for path in fsck.set_aside(store, found)]
-        mended = fsck.second_copies(store, set(found.damaged))
-        mended |= _bring(repo, found.damaged.keys() - mended, remote)
-    names, absent = _named(repo, store, remote)
-    problems = {**absent, **found.damaged}
-    while repair and (came := _bring(repo, absent.keys() - mended, remote)):
-        mended |= came
-        below, absent = _named(repo, store, remote)  # a tree that came tells what else is missing
-        names |= below
-        problems = {**absent, **problems}
-    rows = (*_rows(repo, problems, mended, names, "lost" if repair else None), *_table_rows(found.tables, repair))
+    state = _repaired(repo, store, found, remote) if repair else _State(*_named(repo, store, remote))
+    state.problems |= found.damaged
+    rows = (*_rows(repo, state, "lost" if repair else None), *_table_rows(found.tables, repair))
     rows = tuple(sorted(rows, key=lambda row: row.mark is not Mark.FAIL))
     left = sum(row.mark is Mark.FAIL for row in rows)
     notes.append(f"{count(found.checked, 'object')}, {format_bytes(found.size)} checked, {count(left, 'problem')} left")
@@ -76,9 +85,23 @@ def examine(
     if shown is not None and len(rows) > shown:
         notes.append(f"and {count(len(rows) - shown, 'row')} more, which --json gives")
     table = Table("problems", "Problems", _COLUMNS, rows[:shown], empty="none")
-    here = {oid for oid, problem in found.damaged.items() if problem != fsck.GONE} - mended
+    here = {oid for oid, problem in found.damaged.items() if problem != fsck.GONE} - state.mended
     verdict = Verdict.DAMAGED if here or (found.tables and not repair) else Verdict.MISSING if left else Verdict.PASS
     return Report("fsck", f"Store {store.backend.url}", (table,), verdict, notes=tuple(notes))
+
+
+def _repaired(repo: Repo, store: Store, found: Findings, remote: str | None) -> _State:
+    """Bring back what was set aside, and what is named and not there."""
+    mended = fsck.second_copies(store, set(found.damaged))
+    mended |= _bring(repo, found.damaged.keys() - mended, remote)
+    names, absent = _named(repo, store, remote)
+    state = _State(names, absent, mended)
+    while came := _bring(repo, absent.keys() - state.mended, remote):
+        state.mended |= came
+        below, absent = _named(repo, store, remote)  # a tree that came tells what else is missing
+        state.names |= below
+        state.problems = {**absent, **state.problems}
+    return state
 
 
 def _table_rows(tables: set[str], repair: bool) -> Iterator[Row]:
@@ -88,15 +111,13 @@ def _table_rows(tables: set[str], repair: bool) -> Iterator[Row]:
         yield Row(cells, Mark.PASS if repair else Mark.FAIL)
 
 
-def _rows(
-    repo: Repo, problems: dict[Oid, str], mended: set[Oid], names: dict[Oid, str], failed: str | None
-) -> Iterator[Row]:
-    commits = commits_naming(repo, problems.keys() - mended)
-    for oid in sorted(problems):
-        if oid in mended:
-            yield Row((oid, problems[oid], "mended", names.get(oid), None), Mark.PASS)
+def _rows(repo: Repo, state: _State, failed: str | None) -> Iterator[Row]:
+    commits = commits_naming(repo, state.problems.keys() - state.mended)
+    for oid, problem in sorted(state.problems.items()):
+        if oid in state.mended:
+            yield Row((oid, problem, "mended", state.names.get(oid), None), Mark.PASS)
         else:
-            yield Row((oid, problems[oid], failed, names.get(oid), commits.get(oid)), Mark.FAIL)
+            yield Row((oid, problem, failed, state.names.get(oid), commits.get(oid)), Mark.FAIL)
 
 
 def _rebuild(store: Store) -> list[str]:

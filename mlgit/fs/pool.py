@@ -1,7 +1,7 @@
 """Processes that do one kind of work beside each other, for work that is many small system calls.
 
-Threads do not help there: they hand Python's lock to each other at every call. A crew is forked, so it knows all that
-its maker knew, and gets nothing but tasks. It must not touch what only one process may use (databases, locks, the
+Threads do not help there: they hand Python's lock to each other at every call. Workers are forked: they know all that
+their maker knew, and get nothing but tasks. They must not touch what only one process may use (databases, locks, the
 terminal), nor start anything that is broken by a fork in a process with threads: small files, and nothing else.
 """
 
@@ -27,7 +27,7 @@ _MOST: Final = 4
 _LENGTH: Final = struct.Struct("<Q")
 
 
-class _Member(NamedTuple):
+class _Worker(NamedTuple):
     """One process, and the pipes to and from it."""
 
     process: int
@@ -40,7 +40,7 @@ def cores() -> int:
     return min(len(os.sched_getaffinity(0)), _MOST) if sys.platform == "linux" else 1
 
 
-class Crew(Generic[Task, Result]):
+class Pool(Generic[Task, Result]):
     """Processes that do `work`; use it with `with`. When their maker dies, they end with the task in hand.
 
     Args:
@@ -51,14 +51,14 @@ class Crew(Generic[Task, Result]):
     def __init__(self, work: Callable[[Task], Result], size: int) -> None:
         self._work = work
         self._size = size
-        self._members: list[_Member] = []
+        self._workers: list[_Worker] = []
 
-    def __enter__(self) -> Crew[Task, Result]:
+    def __enter__(self) -> Pool[Task, Result]:
         for _ in range(self._size):
-            self._members.append(self._recruit())
+            self._workers.append(self._start())
         return self
 
-    def _recruit(self) -> _Member:
+    def _start(self) -> _Worker:
         task_end, tasks = os.pipe()
         results, result_end = os.pipe()
         process = os.fork()
@@ -66,10 +66,10 @@ class Crew(Generic[Task, Result]):
             self._serve(task_end, result_end)
         os.close(task_end)
         os.close(result_end)
-        return _Member(process, tasks, results)
+        return _Worker(process, tasks, results)
 
     def _serve(self, tasks: int, results: int) -> NoReturn:
-        """Be a member: work until there are no more tasks, and end without the clean-up that is the maker's."""
+        """Be a worker: work until there are no more tasks, and end without the clean-up that is the maker's."""
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             kept = sorted((tasks, results))
@@ -98,14 +98,14 @@ class Crew(Generic[Task, Result]):
         Raises:
             MlgitError: a process was killed.
         """
-        idle = list(self._members)
-        busy: dict[int, tuple[_Member, Task]] = {}
+        idle = list(self._workers)
+        busy: dict[int, tuple[_Worker, Task]] = {}
         while tasks or busy:
             while tasks and idle:
-                member, task = idle.pop(), tasks.pop()
-                busy[member.results] = member, task
+                worker, task = idle.pop(), tasks.pop()
+                busy[worker.results] = worker, task
                 with contextlib.suppress(BrokenPipeError):  # which the answer will tell
-                    _send(member.tasks, task)
+                    _send(worker.tasks, task)
             for ready in select.select(list(busy), [], [])[0]:
                 try:
                     answer = _receive(ready)
@@ -113,20 +113,20 @@ class Crew(Generic[Task, Result]):
                     raise MlgitError("a process of this command was killed", hint="run the command again") from None
                 if isinstance(answer, BaseException):
                     raise answer
-                member, task = busy.pop(ready)
-                idle.append(member)
+                worker, task = busy.pop(ready)
+                idle.append(worker)
                 yield task, answer[0]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for member in self._members:
-            os.close(member.tasks)
-            os.close(member.results)
+        for worker in self._workers:
+            os.close(worker.tasks)
+            os.close(worker.results)
             with contextlib.suppress(ProcessLookupError):
-                os.kill(member.process, signal.SIGKILL)
-            os.waitpid(member.process, 0)
-        self._members.clear()
+                os.kill(worker.process, signal.SIGKILL)
+            os.waitpid(worker.process, 0)
+        self._workers.clear()
 
 
 def _send(pipe: int, message: object) -> None:
