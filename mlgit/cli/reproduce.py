@@ -1,19 +1,19 @@
-"""`repro`: running the pipeline, with one line a stage."""
+"""`repro`: which stages a command line means, and running them while somebody watches."""
 
 from __future__ import annotations
 
-import json as json_codec
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from mlgit.cli import render, words
-from mlgit.cli.options import DryRun
+from mlgit.cli.options import DryRun, RemoteName
 from mlgit.cli.session import Session, session_of
-from mlgit.cli.stage_files import offer
+from mlgit.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlgit.pipeline.events import Event, Outcome
+    from mlgit.pipeline.plan import Options
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -23,108 +23,162 @@ def repro(
     context: typer.Context,
     targets: Annotated[
         list[str] | None,
-        typer.Argument(help="Stages, stage files or outputs; all if left out.", autocompletion=words.stages),
+        typer.Argument(
+            help="Stages, stage files or outputs; the stage file here if left out.", autocompletion=words.stages
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Run stages even if nothing changed.")] = False,
     single: Annotated[bool, typer.Option("--single", "-s", help="The targets alone, nothing upstream.")] = False,
     downstream: Annotated[bool, typer.Option("--downstream", help="The targets and what depends on them.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--pipeline", "-p", help="All that is connected with the targets, up and down.")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", "-P", help="Every stage of the repository.")] = False,
+    glob: Annotated[bool, typer.Option("--glob", help="Targets are patterns of stage names, as `train-*`.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=0, help="Stages at a time, 0 for all that fit; on this machine 1 if left out."
+        ),
+    ] = None,
     keep_going: Annotated[bool, typer.Option("--keep-going", "-k", help="Go on with what a failure leaves.")] = False,
+    pull: Annotated[bool, typer.Option("--pull", help="Download what stages that must run need.")] = False,
+    hermetic: Annotated[
+        bool, typer.Option("--hermetic", help="Run each stage in a folder with nothing but what it declares.")
+    ] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Tell which files stages touch and do not declare.")] = False,
+    executor: Annotated[str, typer.Option("--executor", help="What runs the stages: local or ray.")] = "local",
+    address: Annotated[str | None, typer.Option("--address", help="The Ray cluster, as ray.init takes it.")] = None,
+    remote: RemoteName = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object when done.")] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Bring stages up to date: run what changed, skip the rest."""
+    _refuse(context.params)
     from mlgit.pipeline.plan import Options
 
     session = session_of(context)
-    pipeline = session.repo.pipeline
     options = Options(
-        targets=pipeline.find(targets or [], session.here),
+        targets=_targets(session, targets or [], everything=everything, glob=glob, whole=whole),
         force=force,
         single=single,
         downstream=downstream,
         keep_going=keep_going,
+        jobs=_jobs(jobs, executor),
+        hermetic=hermetic,
+        trace=trace,
+        pull=pull,
+        executor="ray" if executor == "ray" else "local",
+        address=address,
+        remote=remote,
     )
-    if not pipeline.project.stages:
+    if not session.repo.pipeline.project.stages:
         render.say(session, "there are no stages; write them into mlgit.yaml or use `mlgit stage add`")
     if dry_run:
-        words = {"run": "run", "restore": "restore", "skip": "skip", "frozen": "leave frozen"}
-        steps = pipeline.plan(options)
-        render.plan(
-            session,
-            (f"{words[one.action]} {one.address}: {one.reason}{'' if one.certain else ' (perhaps)'}" for one in steps),
-        )
-        return
-    watcher = _Watcher(session, keep_going=keep_going)
+        _foretell(session, options)
+    else:
+        _reproduce(session, options, json)
+
+
+_EXCLUSIVE: Final = (
+    ("--all", "targets", "name targets, or all"),
+    ("--all", "--glob", "name patterns, or all"),
+    ("--all", "--pipeline", "--all takes every pipeline already"),
+    ("--all", "--single", "--all leaves nothing upstream out"),
+    ("--all", "--downstream", "--all leaves nothing downstream out"),
+    ("--single", "--downstream", "choose one"),
+    ("--single", "--pipeline", "choose one"),
+    ("--downstream", "--pipeline", "--pipeline takes what is downstream already"),
+    ("--hermetic", "--trace", "--hermetic refuses what --trace would only tell; choose one"),
+    ("--executor ray", "--trace", "on a cluster every stage is hermetic: what is not declared is not there"),
+    ("--json", "--dry-run", "choose one"),
+)
+_NEEDED: Final = (
+    ("--glob", ("targets",), "name a pattern: mlgit repro --glob 'train-*'"),
+    ("--address", ("--executor ray",), "add --executor ray"),
+    ("--remote", ("--pull", "--executor ray"), "add --pull, or --executor ray"),
+)
+
+
+_NAMES: Final = {"targets": "targets", "dry_run": "--dry-run", "whole": "--pipeline", "everything": "--all"}
+_EXECUTORS: Final = ("local", "ray")
+_CLUSTER: Final = 1000
+"""Stages that a cluster is given at a time, if nobody says how many."""
+
+
+def _refuse(parameters: dict[str, Any]) -> None:
+    """Say which options make no sense beside each other, or without one another."""
+    executor = parameters["executor"]
+    if executor not in _EXECUTORS:
+        raise UsageError(f"no such executor: {executor!r}", hint=f"there are {' and '.join(_EXECUTORS)}")
+    given = {_NAMES.get(name, f"--{name}") for name, value in parameters.items() if value}
+    if executor == "ray":
+        given.add("--executor ray")
+    for one, other, hint in _EXCLUSIVE:
+        if {one, other} <= given:
+            raise UsageError(f"{one} and {other} exclude each other", hint=hint)
+    for one, others, hint in _NEEDED:
+        if one in given and given.isdisjoint(others):
+            raise UsageError(f"{one} means nothing without {' or '.join(others)}", hint=hint)
+
+
+def _jobs(typed: int | None, executor: str) -> int:
+    """How many stages at a time; a cluster takes what it is given and knows itself what fits."""
+    import os
+
+    if executor != "local":
+        return typed or _CLUSTER
+    if typed is None:
+        return 1
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return typed or processors or 1
+
+
+def _targets(session: Session, typed: list[str], *, everything: bool, glob: bool, whole: bool) -> tuple[str, ...]:
+    """The addresses that are meant; none stands for every stage."""
+    from mlgit.pipeline import targets
+
+    pipeline = session.repo.pipeline
+    if everything:
+        return ()
+    if glob:
+        found = targets.matching(pipeline.project, typed, session.here)
+    elif typed:
+        found = pipeline.find(typed, session.here)
+    else:
+        found = targets.beside(pipeline.project, session.here)
+    return targets.whole(pipeline.graph, found) if whole else found
+
+
+def _foretell(session: Session, options: Options) -> None:
+    verbs = {"run": "run", "restore": "restore", "skip": "skip", "frozen": "leave frozen"}
+    steps = session.repo.pipeline.plan(options)
+    render.plan(
+        session,
+        (f"{verbs[one.action]} {one.address}: {one.reason}{'' if one.certain else ' (perhaps)'}" for one in steps),
+    )
+
+
+def _reproduce(session: Session, options: Options, json: bool) -> None:
+    """Run, then tell what was done, also after a failure or Ctrl-C.
+
+    Raises:
+        MlgitError: a stage failed.
+        typer.Exit: it was interrupted.
+    """
+    from mlgit.cli.main import INTERRUPTED
+    from mlgit.cli.watch import Watcher
+    from mlgit.pipeline.plan import select
+
+    pipeline = session.repo.pipeline
+    watcher = Watcher(session, options, total=len(select(pipeline.graph, options)))
     try:
         pipeline.reproduce(options, session.environment, watcher)
-    finally:
+    except KeyboardInterrupt:
         watcher.conclude(json)
-
-
-class _Watcher:
-    """Prints one line an event and remembers the outcome.
-
-    Args:
-        keep_going: failures are told as they happen; otherwise the first one ends the command, as its error.
-    """
-
-    def __init__(self, session: Session, *, keep_going: bool) -> None:
-        self._session = session
-        self._keep_going = keep_going
-        self.outcome: Outcome | None = None
-
-    def __call__(self, event: Event) -> None:
-        from mlgit.pipeline import events
-
-        line = ""
-        if isinstance(event, events.StageStarted):
-            command = event.command.strip().replace("\n", "\n    ")
-            line = f"{event.address}: running ({event.reason})\n  $ {command}"
-        elif isinstance(event, events.StageSkipped):
-            line = f"{event.address}: skipped, {event.reason}"
-        elif isinstance(event, events.StageRestored):
-            line = f"{event.address}: restored, {event.reason}"
-        elif isinstance(event, events.StageFinished):
-            line = f"{event.address}: done in {event.seconds:.1f} s"
-        elif isinstance(event, events.StageFailed) and self._keep_going:
-            line = event.message
-        elif isinstance(event, events.Outcome):
-            self.outcome = event
-        if line:
-            render.say(self._session, line)
-
-    def conclude(self, as_json: bool) -> None:
-        """Say what was done in all, and which files Git should hear of."""
-        done = self.outcome
-        if done is None:
-            return
-        if as_json:
-            render.out(json_codec.dumps(_as_value(done), indent=2, ensure_ascii=False))
-        parts = [
-            f"{len(names)} {word}"
-            for names, word in (
-                (done.ran, "ran"),
-                (done.restored, "restored"),
-                (done.skipped, "skipped"),
-                (done.failed, "failed"),
-                (done.blocked, "blocked"),
-            )
-            if names
-        ]
-        if parts:
-            render.say(self._session, f"{', '.join(parts)} in {done.seconds:.1f} s")
-        offer(self._session, done.written)
-
-
-def _as_value(done: Outcome) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "kind": "repro",
-        "ran": list(done.ran),
-        "restored": list(done.restored),
-        "skipped": list(done.skipped),
-        "failed": dict(done.failed),
-        "blocked": list(done.blocked),
-        "written": [str(path) for path in done.written],
-        "seconds": round(done.seconds, 3),
-    }
+        sys.stderr.write("interrupted; what finished is kept, the same command again goes on\n")
+        raise typer.Exit(INTERRUPTED) from None
+    except BaseException:
+        watcher.conclude(json)
+        raise
+    watcher.conclude(json)

@@ -6,14 +6,16 @@ Loading PyYAML takes a tenth of a whole `mlgit status`, so nothing here is impor
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import yaml
 
 from mlgit.errors import InvalidError
 from mlgit.model.block import MAX_BYTES, MAX_DEPTH, MAX_NODES, Block
+from mlgit.model.yamlbuild import build
 
+_MOST_DIGITS: Final = 4000
 _CONFLICT: Final = re.compile(r"^<{7} ", re.MULTILINE)
 
 _Reader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -63,14 +65,31 @@ for _tag, _pattern, _firsts in _SCALARS:
 
 def _construct_int(loader: Any, node: yaml.ScalarNode) -> int:
     text = loader.construct_scalar(node)
-    if len(text) > 4000:
+    if len(text) > _MOST_DIGITS:
         raise yaml.constructor.ConstructorError(None, None, "integer with too many digits", node.start_mark)
-    return int(text, 8) if text.startswith("0o") else int(text, 16) if text.startswith("0x") else int(text)
+    return _to_int(text)
 
 
 def _construct_float(loader: Any, node: yaml.ScalarNode) -> float:
-    text = loader.construct_scalar(node).lower()
-    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+    return _to_float(loader.construct_scalar(node))
+
+
+def _to_int(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError("integer with too many digits")
+    return int(text, 8) if text.startswith("0o") else int(text, 16) if text.startswith("0x") else int(text)
+
+
+def _to_float(text: str) -> float:
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_MEANINGS: Final[dict[str, Callable[[str], Any]]] = {
+    "tag:yaml.org,2002:bool": lambda text: text.lower() == "true",
+    "tag:yaml.org,2002:null": lambda text: None,
+    "tag:yaml.org,2002:int": _to_int,
+    "tag:yaml.org,2002:float": _to_float,
+}
 
 
 def _construct_map(loader: Any, node: yaml.MappingNode) -> Block:
@@ -109,6 +128,9 @@ def parse(data: bytes | str, where: str, limit: int) -> Any:
         except UnicodeDecodeError as error:
             raise InvalidError(f"{where}: not UTF-8 at byte {error.start}", hint="save the file as UTF-8") from error
     try:
+        built = build(yaml.parse(data, Loader=_Reader), _plain, MAX_NODES * limit // MAX_BYTES)
+        if built is not None:
+            return built
         _check_shape(data, where, MAX_NODES * limit // MAX_BYTES)
         return yaml.load(data, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -116,13 +138,29 @@ def parse(data: bytes | str, where: str, limit: int) -> Any:
         if merge is not None:
             raise InvalidError(
                 f"{where}:{merge}: a merge left a conflict here",
-                hint=f"take one side: git checkout --ours '{where}' (or --theirs), or mend it by hand; then git add it",
+                hint=_merge_hint(where),
             ) from error
+        if error.context_mark and "end of stream" in str(error.problem) and "quoted" in str(error.context):
+            said = f"{where}:{error.context_mark.line + 1}: a quote begins here and is not closed"
+            raise InvalidError(said, hint="close it with the same quote") from error
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise InvalidError(f"{where}{line}: {error.problem or error.context}", hint="mend the YAML there") from error
+        twice = "keep one of the two" if "duplicate key" in str(error.problem) else "mend the YAML there"
+        raise InvalidError(f"{where}{line}: {error.problem or error.context}", hint=twice) from error
     except (yaml.YAMLError, ValueError) as error:
         raise InvalidError(f"{where}: {str(error).splitlines()[0]}", hint="mend the YAML") from error
+
+
+def _plain(text: str) -> Any:
+    """What a scalar without quotes means.
+
+    Raises:
+        ValueError: it has no meaning, or one that only the long way can word.
+    """
+    for tag, pattern in _Loader.yaml_implicit_resolvers.get(text[:1], ()):
+        if pattern.match(text):
+            return _MEANINGS[tag](text)
+    return text
 
 
 def _merge_line(data: str) -> int | None:
@@ -131,6 +169,14 @@ def _merge_line(data: str) -> int | None:
     if start is None or data.find("\n>>>>>>> ", data.find("\n=======\n", start.end())) < 0:
         return None
     return data.count("\n", 0, start.start()) + 1
+
+
+def _merge_hint(where: str) -> str:
+    """How to end a merge that Git stopped in; with its drivers, mlgit merges its own files better than as text."""
+    sides = f"take one side: git checkout --ours '{where}' (or --theirs)"
+    if where.endswith((".lock", ".mlgit")):
+        return f"merge it anew: `mlgit hooks install && git checkout --merge '{where}'`; or {sides}; then git add it"
+    return f"{sides}, or mend it by hand; then git add it"
 
 
 def _check_shape(data: str, where: str, max_nodes: int) -> None:

@@ -7,7 +7,7 @@ silently ignored.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from mlgit.errors import InvalidError
@@ -20,6 +20,14 @@ _NAMES = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
+}
+_MENDS = {
+    dict: "write `key: value` lines",
+    list: "start each item with `- `, or write [a, b]",
+    str: "write text; a number, true or false in quotes",
+    bool: "write true or false, without quotes",
+    int: "write a whole number, without quotes",
+    float: "write a number, without quotes",
 }
 
 
@@ -42,7 +50,7 @@ class Fields:
         if not isinstance(value, dict):
             raise InvalidError(f"{where}: expected a mapping, found {describe(value)}", hint="write `key: value` lines")
         self.block: dict[str, Any] = value
-        allowed = list(known)
+        allowed = known if isinstance(known, (Mapping, tuple)) else list(known)
         for key in value:
             if key not in allowed:
                 near = difflib.get_close_matches(key, allowed, 1)
@@ -71,7 +79,7 @@ class Fields:
         if not good and kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value) if abs(value) < 10**308 else self.fail(key, "too large a number")
         if not good:
-            self.fail(key, f"expected {_NAMES[kind]}, found {describe(value)}")
+            self.fail(key, f"expected {_NAMES[kind]}, found {describe(value)}", _MENDS[kind])
         return value
 
     def text(self, key: str, default: Any = ...) -> Any:
@@ -86,7 +94,7 @@ class Fields:
         """A non-negative whole number."""
         value = self._typed(key, int, default)
         if isinstance(value, int) and value < 0:
-            self.fail(key, f"must not be negative: {value}")
+            self.fail(key, f"must not be negative: {value}", "write 0 or more")
         return value
 
     def number(self, key: str, default: Any = ...) -> Any:

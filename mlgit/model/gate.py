@@ -27,14 +27,14 @@ from mlgit.model.fields import Fields, describe
 from mlgit.model.metric import EXTENSIONS, Scalar, exact, is_finite, is_pattern, to_float
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Mark, format_cell
-from mlgit.model.stagefile import resolve_path
+from mlgit.model.stagekeys import GATE
+from mlgit.model.stagepath import resolve_path
 from mlgit.model.text import Block
 
 Direction = Literal["higher", "lower", "none"]
 Level = Literal["error", "warn", "info"]
 
 _LIMITS: Final = ("min", "max", "max_drop_abs", "max_drop_rel")
-_KEYS: Final = ("metric", "name", "direction", *_LIMITS, "required", "level", "on_missing_base")
 _FAILED: Final = {"error": Mark.FAIL, "warn": Mark.WARN, "info": Mark.INFO}
 
 
@@ -139,7 +139,7 @@ def decode_rules(value: object, where: str) -> tuple[Rule, ...]:
     rules: list[Rule] = []
     for number, item in enumerate(value):
         line = f":{item.line}" if isinstance(item, Block) else ""
-        fields = Fields(item, f"{where}{line}: gates[{number}]", _KEYS)
+        fields = Fields(item, f"{where}{line}: gates[{number}]", GATE)
         rule = _decode_rule(fields, where.rpartition("/")[0])
         if fields.block.get("name") and any(rule.name == other.name for other in rules):
             fields.fail("name", f"{rule.name!r} names another rule already", "give each rule its own name")

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from mlgit.model.block import MAX_BYTES, MAX_DEPTH, MAX_NODES, Block
 
-# Indentation, key, and a value: words of letters, digits and a few signs, where a colon stands only inside a word.
+# Indentation, key, and a value: printable words, the first of which begins with a letter or digit. A colon stands only
+# inside a word, and a sign for a comment does not begin one.
 _LINE: Final = re.compile(
-    r"( *)([A-Za-z_][A-Za-z0-9_./-]*):(?: ([A-Za-z0-9_][A-Za-z0-9_./+@-]*(?:[ :][A-Za-z0-9_./+@-]+)*))?"
+    r"( *)([A-Za-z_][A-Za-z0-9_./@-]*):(?: (?!.*:(?: |$))([A-Za-z0-9_][!-~]*(?: [!-\"$-~][!-~]*)*))?"
 )
 _CONSTANTS: Final = {
     **dict.fromkeys(("true", "True", "TRUE"), True),

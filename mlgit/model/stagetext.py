@@ -1,37 +1,47 @@
 """Editing a stage file that a person wrote: add a stage, freeze one, thaw one.
 
 Only lines are put in, changed or taken out; every other byte, comments included, stays. What the edit did is proven by
-decoding the result and comparing it with what was meant; where a file is written in a way that cannot be edited so
-(flow style), the caller is told to do it by hand. Nothing here reads or writes a disk.
+decoding the result, templates filled in, and comparing it with what was meant; where a file is written in a way that
+cannot be edited so (flow style), the caller is told to do it by hand. Nothing here reads or writes a disk.
 """
 
 from __future__ import annotations
 
+import glob
 import posixpath
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import yaml
 
 from mlgit.errors import InvalidError, UsageError
+from mlgit.model.expand import GROUP_SIGN
+from mlgit.model.quantity import format_size, format_time
 from mlgit.model.relpath import RelPath
-from mlgit.model.stage import DEFAULT_PARAMS, KINDS, Out, PlotStyle, Stage, StageFile
+from mlgit.model.stage import DEFAULT_PARAMS, KINDS, Out, PlotStyle, Resources, Stage, StageFile, Tolerance
 from mlgit.model.stagefile import decode
-from mlgit.model.text import dump_yaml
+from mlgit.model.template import escape
+from mlgit.model.text import dump_yaml, load_yaml
+from mlgit.model.variables import Read
 
 _Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FLAGS: Final = (("cache", True), ("persist", False), ("push", True))
 _NOTES: Final = ("remote", "desc", "type")
 
 
-def append(text: str, stage: Stage) -> str:
+def append(text: str, stage: Stage, read: Read | None = None, entry: Mapping[str, Any] | None = None) -> str:
     """`text`, the content of `stage.file` ("" for a new file), with `stage` added after the others.
+
+    Args:
+        read: as for `stagefile.decode`.
+        entry: how to write the stage, where that has templates; it must decode to `stage`.
 
     Raises:
         UsageError: the file has a stage of that name.
         InvalidError: the file is malformed, or must be edited by hand.
     """
-    before = decode(text, stage.file)
+    before = decode(text, stage.file, read)
     if stage.name in before.stages:
         raise UsageError(
             f"{stage.file}: there is a stage {stage.name!r} already, in line {before.stages[stage.name].line}",
@@ -50,26 +60,43 @@ def append(text: str, stage: Stage) -> str:
         at, indent, head = stages.start_mark.line + 1, 2, ""
     else:
         raise _by_hand(stage.file, "`stages` is not in block style")
-    block = dump_yaml({stage.name: to_value(stage)})
+    block = dump_yaml({stage.name: to_value(stage) if entry is None else entry})
     added = head + "".join(f"{' ' * indent}{line}" for line in block.splitlines(keepends=True))
     lines.insert(at, added.replace("\n", newline))
-    return _proven("".join(lines), before, stage)
+    return _proven("".join(lines), before, stage, read)
 
 
-def set_frozen(text: str, path: RelPath, name: str, frozen: bool) -> str:
-    """`text`, the stage file at `path`, with the stage `name` frozen or not.
+def compose(text: str, name: str, entry: Mapping[str, Any], path: RelPath, read: Read | None = None) -> Stage:
+    """The stage that `entry` would declare as `name` in `text`, the stage file at `path`; its templates see the `vars`.
 
     Raises:
-        UsageError: there is no such stage.
+        InvalidError, UnsafeError: as `stagefile.decode`.
+    """
+    found = load_yaml(text, path)
+    given = {"vars": found["vars"]} if isinstance(found, dict) and found.get("vars") is not None else {}
+    return decode(dump_yaml({**given, "stages": {name: entry}}), path, read).stages[name]
+
+
+def set_frozen(text: str, path: RelPath, name: str, frozen: bool, read: Read | None = None) -> str:
+    """`text`, the stage file at `path`, with the stage `name` frozen or not.
+
+    Args:
+        read: as for `stagefile.decode`.
+
+    Raises:
+        UsageError: there is no such stage, or it is one of a group, which are frozen together.
         InvalidError: the file is malformed, or must be edited by hand.
     """
-    before = decode(text, path)
+    before = decode(text, path, read)
     if name not in before.stages:
         raise UsageError(f"{path}: no stage {name!r}", hint="`mlgit stage list` shows the stages")
     if before.stages[name].frozen == frozen:
         return text
     lines = text.splitlines(keepends=True)
-    stage = _entry(_entry(yaml.compose(text, Loader=_Loader), "stages"), name)
+    stages = _entry(yaml.compose(text, Loader=_Loader), "stages")
+    stage = _entry(stages, name)
+    if stage is None and name.partition(GROUP_SIGN)[1]:
+        raise _one_of_many(path, before.stages[name], stages, frozen)
     if not isinstance(stage, yaml.MappingNode) or stage.flow_style:
         raise _by_hand(path, f"stage {name!r} is not in block style")
     first, value = stage.value[0][0].start_mark, _entry(stage, "frozen")
@@ -81,7 +108,7 @@ def set_frozen(text: str, path: RelPath, name: str, frozen: bool) -> str:
     else:
         line, start, end = value.start_mark.line, value.start_mark.column, value.end_mark.column
         lines[line] = lines[line][:start] + str(frozen).lower() + lines[line][end:]
-    return _proven("".join(lines), before, replace(before.stages[name], frozen=frozen))
+    return _proven("".join(lines), before, replace(before.stages[name], frozen=frozen), read)
 
 
 def to_value(stage: Stage) -> dict[str, Any]:
@@ -91,12 +118,32 @@ def to_value(stage: Stage) -> dict[str, Any]:
         value["wdir"] = _seen_from(stage.file.parent, stage.wdir)
     value["desc"] = stage.desc
     value["deps"] = [_seen_from(stage.wdir, dep) for dep in stage.deps]
+    value["deps"] += [posixpath.relpath(pattern, glob.escape(stage.wdir or ".")) for pattern in stage.globs]
     value["params"] = _params_value(stage)
     for key, kind in KINDS:
         value[key] = [_out_value(out, stage.wdir) for out in stage.outs if out.kind == kind]
-    value["frozen"], value["always_changed"] = stage.frozen, stage.always_changed
-    value["meta"] = stage.meta
-    return {key: item for key, item in value.items() if item}
+    value["env"], value["resources"] = stage.env, _resources_value(stage.resources)
+    value["timeout"] = format_time(stage.timeout) if stage.timeout else None
+    for key in ("retries", "hermetic", "frozen", "always_changed", "meta"):
+        value[key] = getattr(stage, key)
+    return {key: _escaped(item) for key, item in value.items() if item}
+
+
+def _resources_value(resources: Resources) -> dict[str, Any]:
+    default = Resources()
+    values = {"cpus": resources.cpus, "memory": format_size(resources.memory), "gpus": resources.gpus}
+    return {key: value for key, value in values.items() if getattr(resources, key) != getattr(default, key)}
+
+
+def _escaped(value: Any) -> Any:
+    """`value` so that nothing in it is taken for a template."""
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if isinstance(value, dict):
+        return {escape(key): _escaped(item) for key, item in value.items()}
+    return value
 
 
 def _params_value(stage: Stage) -> list[Any]:
@@ -113,6 +160,7 @@ def _params_value(stage: Stage) -> list[Any]:
 def _out_value(out: Out, wdir: RelPath) -> Any:
     value: dict[str, Any] = {key: getattr(out, key) for key, default in _FLAGS if getattr(out, key) != default}
     value |= {key: getattr(out, key) for key in _NOTES if getattr(out, key) is not None}
+    value |= {"tolerance": _tolerance_value(out.tolerance)} if out.tolerance else {}
     value |= {"labels": list(out.labels)} if out.labels else {}
     value |= {"meta": out.meta} if out.meta else {}
     path = _seen_from(wdir, out.path)
@@ -121,6 +169,10 @@ def _out_value(out: Out, wdir: RelPath) -> Any:
         return {path: [value | first, *rest]}
     value |= _style_value(out.styles[0]) if out.styles else {}
     return {path: value} if value else path
+
+
+def _tolerance_value(tolerance: Tolerance) -> Any:
+    return {"abs": tolerance.abs, "rel": tolerance.rel} if tolerance.rel else tolerance.abs
 
 
 def _style_value(style: PlotStyle) -> dict[str, Any]:
@@ -147,9 +199,18 @@ def _end_of_block(lines: list[str], node: Any) -> int:
     return end
 
 
-def _proven(text: str, before: StageFile, stage: Stage) -> str:
+def _one_of_many(path: RelPath, stage: Stage, stages: Any, frozen: bool) -> UsageError:
+    group = stage.name.partition(GROUP_SIGN)[0]
+    place = "below its `do`" if _entry(_entry(stages, group), "do") is not None else "in it"
+    return UsageError(
+        f"{path}:{stage.line}: {stage.name!r} is one of the stages that {group!r} makes; they are frozen together",
+        hint=f"edit {group!r} in the file: `frozen: {str(frozen).lower()}` {place} holds for all of them",
+    )
+
+
+def _proven(text: str, before: StageFile, stage: Stage, read: Read | None) -> str:
     """`text`, if it says what `before` said with `stage` put in or replaced, and nothing else."""
-    if decode(text, before.path) != replace(before, stages={**before.stages, stage.name: stage}):
+    if decode(text, before.path, read) != replace(before, stages={**before.stages, stage.name: stage}):
         raise _by_hand(before.path, "an edit would change more than the stage")
     return text
 

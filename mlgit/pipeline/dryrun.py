@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from mlgit.model.glob import may_hold
 from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
+from mlgit.model.runrecord import RunRecord
 from mlgit.model.stage import Stage
 from mlgit.model.tree import Content
 from mlgit.pipeline.graph import Graph
@@ -16,7 +18,7 @@ from mlgit.pipeline.observe import Observer
 from mlgit.pipeline.plan import Options, Step, decide, decide_blind, select
 from mlgit.pipeline.status import Seen
 
-Lookup = Callable[[Stage, Seen], StageLock | None]
+Lookup = Callable[[Stage, Seen], RunRecord | None]
 
 
 def foresee(
@@ -37,7 +39,8 @@ def foresee(
     steps: dict[str, Step] = {}
     for address in select(graph, options):
         stage, entry = graph.stages[address], locked.get(address)
-        unknown = {path: _unsettled(graph, path, steps) for path in stage.inputs}
+        unknown: dict[str, list[str]] = {path: _unsettled(graph, path, steps) for path in stage.inputs}
+        unknown |= {glob: _unsettled_matches(graph, address, glob, steps) for glob in stage.globs}
         behind = sorted({near for makers in unknown.values() for near in makers})
         seen = observer.look(stage, entry, {path for path, makers in unknown.items() if makers})
         if behind:
@@ -49,6 +52,12 @@ def foresee(
             observer.learn(done.outs)
         steps[address] = step
     return tuple(steps.values())
+
+
+def _unsettled_matches(graph: Graph, address: str, glob: str, steps: Mapping[str, Step]) -> list[str]:
+    """The stages before `address` that will put files in place which may match `glob`."""
+    acting = (near for near in graph.upstream[address] if near in steps and steps[near].action in ("run", "restore"))
+    return [near for near in acting if any(may_hold(out.path, glob) for out in graph.stages[near].outs)]
 
 
 def _unsettled(graph: Graph, path: RelPath, steps: Mapping[str, Step]) -> list[str]:

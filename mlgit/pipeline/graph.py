@@ -1,18 +1,25 @@
 """The order of stages: who produces what, who needs it, and in which sequence everything can run.
 
-A stage needs another when it reads one of its outputs, a file inside one, or a folder that holds one. Everything is
-linear in stages and paths, nothing recurses, and the order depends on the stage files alone.
+A stage needs another when it reads one of its outputs, a file inside one, or a folder that holds one, or when a pattern
+among its dependencies may match something in one. Everything is linear in stages and paths, nothing recurses, and the
+order depends on the stage files alone.
 """
 
 from __future__ import annotations
 
+import bisect
 import heapq
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from mlgit.errors import InvalidError
+from mlgit.model.glob import literal_start, may_hold
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage
+
+_LAST: Final = chr(sys.maxunicode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,12 @@ def build(stages: Mapping[str, Stage], tracked: Mapping[RelPath, RelPath]) -> Gr
     """
     makers = _makers(stages, tracked)
     inside = _outs_by_folder(makers)
+    matched = _makers_by_glob({glob for stage in stages.values() for glob in stage.globs}, makers)
     upstream: dict[str, tuple[str, ...]] = {}
     downstream: dict[str, list[str]] = {address: [] for address in stages}
     for address, stage in stages.items():
         needed = {maker for path in stage.inputs for maker in _makers_of(path, makers, inside)}
+        needed.update(maker for glob in stage.globs for maker in matched[glob])
         upstream[address] = tuple(sorted(needed))
     for address in sorted(stages):
         for near in upstream[address]:
@@ -131,6 +140,22 @@ def _makers_of(
         if place in makers:
             return (makers[place],)
     return inside.get(path, ())
+
+
+def _makers_by_glob(globs: Collection[str], makers: Mapping[RelPath, str]) -> dict[str, list[str]]:
+    """For each pattern, the stages with an output that may match it, or hold files that do.
+
+    Only outputs that begin as the pattern does, and folders above its beginning, are compared with it.
+    """
+    paths = sorted(makers) if globs else []
+    found = {}
+    for glob in globs:
+        start = literal_start(glob)
+        first = bisect.bisect_left(paths, start)
+        near = paths[first : bisect.bisect_left(paths, start + _LAST)]
+        above = [path for path in _upwards(RelPath(start.rpartition("/")[0])) if path in makers]
+        found[glob] = [makers[path] for path in (*above, *near) if may_hold(path, glob)]
+    return found
 
 
 def _order(

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 from mlgit.errors import UsageError
 from mlgit.model import lock, pointer, stage, stagefile
+from mlgit.model.expand import GROUP_SIGN
 from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage, StageFile
+from mlgit.model.stagepath import resolve_path
 from mlgit.work.snapshot import Snapshot
 
 
@@ -63,18 +65,22 @@ def address(file: RelPath, name: str) -> str:
 def find(project: Project, target: str, folder: RelPath) -> tuple[str, ...]:
     """The addresses that `target`, typed by somebody who stands in `folder`, means.
 
-    It is a stage's name or address, a stage file (all its stages) or the path of an output.
+    It is a stage's name or address, a group's (all its stages), a stage file (likewise) or the path of an output.
 
     Raises:
         UsageError: it means none.
     """
     file, _, name = target.rpartition(":")
-    seen = stagefile.resolve_path(file or target, folder, "target")
+    seen = resolve_path(file or target, folder, "target")
     here = folder.child(stage.NAME)
     candidates = [address(seen, name), target] if file else [address(here, target), target]
     for candidate in candidates:
         if candidate in project.stages:
             return (candidate,)
+    for candidate in candidates:
+        group = tuple(each for each in project.stages if each.startswith(candidate + GROUP_SIGN))
+        if group:
+            return group
     if not file and seen in project.files:
         return tuple(address(seen, name) for name in project.files[seen].stages)
     makers = [each for each, one in project.stages.items() if any(out.path == seen for out in one.outs)]

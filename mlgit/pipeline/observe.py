@@ -6,8 +6,12 @@ until then, and inside or around an output, it is looked at each time.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
+from mlgit.model import pointer
+from mlgit.model.glob import matches
 from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage
@@ -20,32 +24,54 @@ from mlgit.store.objects import LARGE
 from mlgit.work.snapshot import Snapshot
 from mlgit.work.workspace import Workspace
 
+if TYPE_CHECKING:
+    from mlgit.pipeline.absent import Absent
+
 
 class Observer:
-    """What lies in the working tree, as far as stages are concerned."""
+    """What lies in the working tree, as far as stages are concerned.
 
-    __slots__ = ("_graph", "_known", "_params", "_read", "_workspace")
+    Args:
+        absent: says what tracked paths hold that are not on disk, so that they need not be there; by default they are
+            missing.
+    """
 
-    def __init__(self, workspace: Workspace, snapshot: Snapshot, graph: Graph) -> None:
+    __slots__ = ("_absent", "_graph", "_known", "_params", "_read", "_workspace")
+
+    def __init__(self, workspace: Workspace, snapshot: Snapshot, graph: Graph, absent: Absent | None = None) -> None:
         self._workspace = workspace
+        self._absent = absent
         self._graph = graph
         self._read = snapshot.read
         self._params = ParamFiles(snapshot.read)
         self._known: dict[RelPath, Content | None] = {}
 
-    def look(self, stage: Stage, locked: StageLock | None, unknown: Collection[RelPath] = ()) -> Seen:
+    def _matching(self, pattern: str) -> list[RelPath]:
+        """The files that a dependency given as a pattern stands for, sorted; itself, which is not there, if none."""
+        root = self._workspace.root
+        found = glob.iglob(pattern, root_dir=root, recursive=True)
+        here = [RelPath.parse(path) for path in found if not path.endswith(pointer.SUFFIX)]
+        away = self._absent.matching(pattern) if self._absent is not None else ()
+        return sorted({*(path for path in here if not (root / path).is_dir()), *away}) or [RelPath(pattern)]
+
+    def look(self, stage: Stage, locked: StageLock | None, unknown: Collection[str] = ()) -> Seen:
         """The stage's inputs and outputs as they are.
 
         A parameter file that another stage has yet to make counts as a dependency that is missing.
 
         Args:
-            unknown: inputs that another stage will write, in a dry run; for them the lock is believed.
+            unknown: inputs, also patterns, that another stage will write, in a dry run; for them the lock is believed.
 
         Raises:
             InvalidError: a parameter is missing.
         """
         recorded = locked or StageLock(stage.cmd)
         deps = {path: recorded.deps.get(path) if path in unknown else self.content(path) for path in stage.deps}
+        for pattern in stage.globs:
+            if pattern in unknown:
+                deps |= {path: content for path, content in recorded.deps.items() if matches(path, pattern)}
+            else:
+                deps |= {path: self.content(path) for path in self._matching(pattern)}
         later = {ref.file for ref in stage.params if ref.file in unknown or self._is_unmade(ref.file)}
         deps |= {file: None for file in later if file not in unknown}
         refs = [ref for ref in stage.params if ref.file not in later]
@@ -61,6 +87,8 @@ class Observer:
         if path in self._known:
             return self._known[path]
         content = self._workspace.identify(path)
+        if content is None and self._absent is not None:
+            return self._absent.content(path)
         if not self._graph.makers_of(path):
             if content is not None and content.type == "file" and content.size < LARGE:
                 content = self._as_git_stores_it(path, content)

@@ -1,4 +1,4 @@
-"""Values of parameters, read from the YAML, JSON and TOML files that stages name; each file is parsed once.
+"""Values of parameters, read from the YAML, JSON, TOML and Python files that stages name; each file is parsed once.
 
 A dotted key walks mappings and, by number, lists. Values come out as plain JSON-like data; dates become ISO text.
 """
@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from mlgit.errors import InvalidError
-from mlgit.model.lock import canonical, plain
+from mlgit.model.paramfile import parse
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import ParamRef
 
-KINDS: Final = ("yaml", "yml", "json", "toml")
 _ABSENT: Final = object()
 
 
@@ -72,24 +71,6 @@ class ParamFiles:
         if not isinstance(value, dict):
             raise InvalidError(f"{file}: a parameter file must hold a mapping", hint="write `key: value` lines")
         return value
-
-
-def parse(data: bytes, file: RelPath) -> Any:
-    """The plain value of a parameter file, by the ending of its name.
-
-    Raises:
-        InvalidError: malformed, or of a kind that is not read.
-    """
-    if file.name.rpartition(".")[2].lower() not in KINDS:
-        raise InvalidError(f"{file}: not a parameter file this version reads", hint=f"use one of: {', '.join(KINDS)}")
-    from mlgit.model.metric import parse_value
-
-    value = plain(parse_value(data, file), file) or {}
-    try:
-        canonical(value).encode()
-    except UnicodeEncodeError as error:
-        raise InvalidError(f"{file}: a text that is not Unicode: {error.reason}", hint="mend the text") from error
-    return value
 
 
 def _walk(data: Any, key: str) -> Any:

@@ -5,14 +5,14 @@ Stage and lock files are read when first asked for, once. Only `reproduce` runs 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlgit.errors import InvalidError
 from mlgit.fs import atomic
-from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
+from mlgit.model.runrecord import RunRecord
 from mlgit.model.stage import Stage
 from mlgit.pipeline import graph as graphs
 from mlgit.pipeline import load
@@ -24,8 +24,10 @@ from mlgit.work.snapshot import Snapshot
 from mlgit.work.workspace import Workspace
 
 if TYPE_CHECKING:
+    from mlgit.pipeline.assembly import Assembly
     from mlgit.pipeline.events import OnEvent, Outcome
     from mlgit.pipeline.plan import Options, Step
+    from mlgit.pipeline.rerun import Rerun
 
 
 class Pipeline:
@@ -71,7 +73,7 @@ class Pipeline:
         from mlgit.pipeline import runcache
         from mlgit.pipeline.dryrun import foresee
 
-        def remembered(stage: Stage, seen: Seen) -> StageLock | None:
+        def remembered(stage: Stage, seen: Seen) -> RunRecord | None:
             return runcache.lookup(self._workspace.store.backend, stage, seen, self._workspace.has)
 
         return foresee(
@@ -84,38 +86,57 @@ class Pipeline:
         )
 
     def reproduce(
-        self, options: Options, environment: Mapping[str, str], on_event: OnEvent, *, capture: bool = False
+        self,
+        options: Options,
+        environment: Mapping[str, str],
+        on_event: OnEvent,
     ) -> Outcome:
         """Bring stages up to date: run what changed, restore what ran before, skip the rest.
 
         Args:
-            environment: all variables that the commands get.
-            on_event: told what happens as it happens; the last event is the `Outcome`.
-            capture: send what commands write to `on_event`; otherwise it goes to mlgit's stderr.
+            environment: the variables of mlgit's own process.
+            on_event: told what happens as it happens, on this thread; the last event is the `Outcome`.
 
         Raises:
             StageError: a command failed, was killed, or did not write what it declares; it is not recorded.
             LockedError: another process reproduces stages here.
             MlgitError: a dependency or a parameter is missing, or the cache or the disk failed.
         """
-        from mlgit.fs.lock import locked
-        from mlgit.pipeline.run import Reproduction
+        return self._assembly(environment, on_event).reproduce(options)
 
-        root = self._workspace.root
-        with locked(root / ".mlgit/tmp/repro.lock", "repro", wait=0.0):
-            run = Reproduction(
-                self._workspace,
-                self.project,
-                self.graph,
-                self._observer(),
-                environment=environment,
-                on_event=on_event,
-                capture=capture,
-            )
-            return run.run(options)
+    def rerun(
+        self, targets: tuple[str, ...], environment: Mapping[str, str], on_event: OnEvent, *, jobs: int = 1
+    ) -> Iterator[Rerun]:
+        """Run stages once more from their recorded inputs, each in a scratch folder; nothing is recorded.
 
-    def add(self, stage: Stage) -> RelPath:
+        Args:
+            targets: addresses; empty means every stage.
+
+        Raises:
+            LockedError: another process runs stages here.
+        """
+        return self._assembly(environment, on_event).rerun(targets or self.graph.order, jobs)
+
+    def _assembly(self, environment: Mapping[str, str], on_event: OnEvent) -> Assembly:
+        from mlgit.pipeline.assembly import Assembly
+
+        return Assembly(self._workspace, self._snapshot, self.project, self.graph, environment, on_event)
+
+    def compose(self, name: str, entry: Mapping[str, Any], file: RelPath) -> Stage:
+        """The stage that `entry`, plain values as a stage file has them, would be if it stood in `file`.
+
+        Raises:
+            InvalidError, UnsafeError: as decoding a stage file.
+        """
+        from mlgit.model import stagetext
+
+        return stagetext.compose(self._text(file), name, entry, file, self._snapshot.read)
+
+    def add(self, stage: Stage, entry: Mapping[str, Any] | None = None) -> RelPath:
         """Write `stage` into its stage file, after the others there; gives the file.
+
+        Args:
+            entry: how to write it, where that has templates.
 
         Raises:
             UsageError: there is a stage of that name.
@@ -124,7 +145,7 @@ class Pipeline:
         from mlgit.model import stagetext
 
         graphs.build({**self.project.stages, stage.address: stage}, self.project.tracked)
-        self._edit(stage.file, stagetext.append(self._text(stage.file), stage))
+        self._edit(stage.file, stagetext.append(self._text(stage.file), stage, self._snapshot.read, entry))
         return stage.file
 
     def freeze(self, address: str, frozen: bool) -> RelPath:
@@ -132,7 +153,8 @@ class Pipeline:
         from mlgit.model import stagetext
 
         stage = self.project.stages[address]
-        self._edit(stage.file, stagetext.set_frozen(self._text(stage.file), stage.file, stage.name, frozen))
+        text = self._text(stage.file)
+        self._edit(stage.file, stagetext.set_frozen(text, stage.file, stage.name, frozen, self._snapshot.read))
         return stage.file
 
     def _text(self, file: RelPath) -> str:

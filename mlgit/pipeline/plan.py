@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlgit.model.lock import StageLock
+from mlgit.model.runrecord import RunRecord
 from mlgit.model.stage import Stage
 from mlgit.model.tree import Content
 from mlgit.pipeline.graph import Graph
@@ -29,6 +30,13 @@ class Options:
         single: the targets alone, nothing upstream.
         downstream: the targets and what needs them, nothing upstream.
         keep_going: after a failure, go on with the stages that do not need the failed one.
+        jobs: how many commands may run at a time.
+        hermetic: run every stage in a folder that holds only what it declares.
+        trace: tell which files commands touch without declaring them.
+        pull: get what is missing from the remote: inputs of stages that must run, and results of earlier runs.
+        executor: what runs the commands: this machine or a Ray cluster.
+        address: where the Ray cluster is; None lets Ray find or start one.
+        remote: the remote for `pull` and for what travels to and from a cluster; None for the default one.
     """
 
     targets: tuple[str, ...] = ()
@@ -36,6 +44,13 @@ class Options:
     single: bool = False
     downstream: bool = False
     keep_going: bool = False
+    jobs: int = 1
+    hermetic: bool = False
+    trace: bool = False
+    pull: bool = False
+    executor: Literal["local", "ray"] = "local"
+    address: str | None = None
+    remote: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,7 @@ class Step:
     Attributes:
         certain: false in a dry run where it depends on what an earlier step will produce.
         entry: for `restore`, the lock entry whose outputs to put in place.
+        saved: for `restore`, how many seconds the command took when it ran; None if nobody knows.
     """
 
     address: str
@@ -53,6 +69,7 @@ class Step:
     changes: tuple[Change, ...] = ()
     certain: bool = True
     entry: StageLock | None = None
+    saved: float | None = None
 
 
 def select(graph: Graph, options: Options) -> tuple[str, ...]:
@@ -75,7 +92,7 @@ def decide(
     *,
     force: bool,
     has: Callable[[Content], bool],
-    remembered: Callable[[], StageLock | None],
+    remembered: Callable[[], RunRecord | None],
 ) -> Step:
     """The step for `stage`, whose inputs and outputs are as `seen`.
 
@@ -93,12 +110,19 @@ def decide(
         if not outputs:
             return Step(stage.address, "skip", "nothing changed", changes)
         if _at_hand(locked, has):
-            return Step(stage.address, "restore", _join(outputs), changes, entry=locked)
+            return _restore(stage, _join(outputs), changes, locked, remembered())
     if not stage.always_changed and not any(out.persist for out in stage.outs) and stage.outs:
-        entry = remembered()
-        if entry is not None:
-            return Step(stage.address, "restore", f"{_join(changes)}; it ran like this before", changes, entry=entry)
+        record = remembered()
+        if record is not None:
+            return _restore(stage, f"{_join(changes)}; it ran like this before", changes, record.stage, record)
     return Step(stage.address, "run", _join(changes), changes)
+
+
+def _restore(
+    stage: Stage, reason: str, changes: tuple[Change, ...], entry: StageLock, record: RunRecord | None
+) -> Step:
+    saved = record.seconds if record is not None else None
+    return Step(stage.address, "restore", reason, changes, entry=entry, saved=saved)
 
 
 def decide_blind(stage: Stage, locked: StageLock | None, seen: Seen, *, force: bool, behind: Sequence[str]) -> Step:

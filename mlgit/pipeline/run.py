@@ -1,31 +1,25 @@
-"""Carrying out a plan: run a stage's command, save what it made, record it; or put earlier results in place.
+"""Carrying out a plan: one loop that decides about stages, starts their commands, and records what came of them.
 
-Nothing of a stage is recorded before its command ended with 0 and every declared output is in the cache; then the run
-record comes first and the lock last. Outputs that a run is about to replace are kept in the cache if they are not yet.
+Everything but the commands themselves happens on the thread of the caller. Nothing of a stage is recorded before its
+command ended with 0 and every declared output is in the cache; then the run record comes first and the lock last.
 """
 
 from __future__ import annotations
 
-import bisect
-import datetime
+import contextlib
 import functools
-import os
-import platform
+import queue
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Final
 
-import mlgit
-from mlgit.errors import InvalidError, MissingError, MlgitError, StageError
-from mlgit.fs.confine import Folder
-from mlgit.fs.link import LinkKind
+from mlgit.errors import MlgitError, StageError
 from mlgit.model.lock import StageLock
-from mlgit.model.relpath import RelPath
-from mlgit.model.runrecord import Environment, RunRecord
-from mlgit.model.stage import Stage
-from mlgit.model.tree import Content
+from mlgit.model.runrecord import RunRecord
+from mlgit.model.stage import Resources, Stage
 from mlgit.pipeline import runcache
+from mlgit.pipeline.attempt import Attempt, Setting
 from mlgit.pipeline.events import (
     OnEvent,
     Outcome,
@@ -33,68 +27,92 @@ from mlgit.pipeline.events import (
     StageFailed,
     StageFinished,
     StageRestored,
+    StageRetried,
     StageSkipped,
     StageStarted,
+    StageWarned,
 )
-from mlgit.pipeline.executors.local import LocalExecutor
 from mlgit.pipeline.graph import Graph
 from mlgit.pipeline.key import stage_key
-from mlgit.pipeline.load import Project
+from mlgit.pipeline.lastrun import last_run
 from mlgit.pipeline.locks import Locks
 from mlgit.pipeline.observe import Observer
+from mlgit.pipeline.outputs import Outputs
 from mlgit.pipeline.plan import Options, Step, blocked, decide, select
+from mlgit.pipeline.runshare import RemoteRuns
+from mlgit.pipeline.schedule import Capacity, Schedule
 from mlgit.pipeline.status import Seen
+from mlgit.pipeline.task import Executor, Result
 from mlgit.work.workspace import Workspace
 
-_OWN: Final[tuple[LinkKind, ...]] = ("reflink", "copy")
+_ELSEWHERE: Final = Resources(cpus=0)
+_UNKNOWN: Final = 1.0
+"""Seconds that a stage is thought to take which nobody has seen run."""
 
 
 class Reproduction:
-    """One `repro`: goes through the chosen stages in order, deciding and acting on each.
+    """One `repro` of the stages that `options` chooses.
 
     Args:
-        environment: all variables the commands get.
-        capture: send what commands write to `on_event` as `OutputLine`; otherwise it goes to mlgit's stderr.
+        locks: the lock files, to be kept up to date.
+        setting: what all commands have in common.
+        capacity: what there is to run them on.
+        remote_runs: what others ran, to be restored from the remote; None if it is not to be asked.
     """
 
     def __init__(
         self,
         workspace: Workspace,
-        project: Project,
         graph: Graph,
         observer: Observer,
+        locks: Locks,
+        options: Options,
         *,
-        environment: Mapping[str, str],
+        setting: Setting,
+        executor: Executor,
+        capacity: Capacity,
+        remote_runs: RemoteRuns | None,
         on_event: OnEvent,
-        capture: bool,
     ) -> None:
-        self.workspace = workspace
-        self.graph = graph
-        self.observer = observer
-        self.environment = environment
-        self.emit = on_event
-        self.capture = capture
-        self.locks = Locks(workspace.root, project)
-        self.failed: dict[str, str] = {}
-        self.left: dict[str, None] = {}
-        self.done: dict[str, list[str]] = {"run": [], "restore": [], "skip": [], "frozen": []}
-        self.ignored: dict[RelPath, None] = {}
-        self._commit: str | bool | None = False
+        self._workspace = workspace
+        self._graph = graph
+        self._observer = observer
+        self._options = options
+        self._setting = setting
+        self._executor = executor
+        self._capacity = capacity
+        self._remote_runs = remote_runs
+        self._emit = on_event
+        self._outputs = Outputs(workspace)
+        self._locks = locks
+        self._has = setting.absent.obtain if setting.absent is not None else workspace.has
+        weight = self._weight if options.jobs > 1 else None
+        self._schedule = Schedule(graph, select(graph, options), weight)
+        self._messages: queue.SimpleQueue[OutputLine | tuple[str, Result]] = queue.SimpleQueue()
+        self._prepared: deque[tuple[Stage, Seen, Step]] = deque()
+        self._running: dict[str, Attempt] = {}
+        self._error: MlgitError | None = None
+        self._failed: dict[str, str] = {}
+        self._left: dict[str, None] = {}
+        self._done: dict[str, list[str]] = {"run": [], "restore": [], "skip": [], "frozen": []}
+        self._times: dict[str, float] = {}
+        self._saved = 0.0
 
-    def run(self, options: Options) -> Outcome:
+    def run(self) -> Outcome:
         """Go through the stages; an `Outcome` is the last event, whatever happens.
 
         Raises:
-            MlgitError: a stage failed: at once, or with `keep_going` after all others.
+            MlgitError: a stage failed: when those that ran beside it have ended, or with `keep_going` after all others.
+            KeyboardInterrupt: no command is left running then; what had finished is recorded.
         """
         began = time.monotonic()
         try:
-            with LocalExecutor() as executor:
-                for address in select(self.graph, options):
-                    self._visit(address, options, executor)
+            self._loop()
         finally:
             outcome = self._outcome(time.monotonic() - began)
-            self.emit(outcome)
+            self._emit(outcome)
+        if self._error is not None:
+            raise self._error
         if outcome.failed:
             raise StageError(
                 f"{len(outcome.failed)} of the stages failed: {', '.join(outcome.failed)}",
@@ -102,203 +120,241 @@ class Reproduction:
             )
         return outcome
 
-    def _visit(self, address: str, options: Options, executor: LocalExecutor) -> None:
-        culprit = blocked(self.graph, address, self.failed.keys() | self.left.keys())
-        if culprit is not None:
-            self.left[address] = None
-            self.emit(StageSkipped(address, f"it needs {culprit}, which failed or was left out"))
-            return
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
         try:
-            self._reproduce(self.graph.stages[address], options, executor)
-        except MlgitError as error:
-            self.failed[address] = error.message
-            self.emit(StageFailed(address, error.message))
-            if not options.keep_going:
-                raise
+            while True:
+                self._start_prepared()
+                if self._finish_one(wait=False) or self._decide_next():
+                    continue
+                if not self._running:
+                    return
+                self._finish_one(wait=True)
+        finally:
+            self._close()
 
-    def _outcome(self, seconds: float) -> Outcome:
-        return Outcome(
-            ran=tuple(self.done["run"]),
-            restored=tuple(self.done["restore"]),
-            skipped=(*self.done["skip"], *self.done["frozen"]),
-            failed=dict(self.failed),
-            blocked=tuple(self.left),
-            written=(*self.locks.written, *self.ignored),
-            seconds=seconds,
-        )
+    def _close(self) -> None:
+        """Leave nothing running; what had finished before the interruption is kept."""
+        ended = [message for message in self._drain() if isinstance(message, tuple)]
+        self._executor.stop()
+        for address, result in ended:
+            if result.status == 0 and result.error is None:
+                with contextlib.suppress(MlgitError):
+                    self._finish(self._running.pop(address), result)
+        for attempt in self._running.values():
+            attempt.close()
 
-    def _reproduce(self, stage: Stage, options: Options, executor: LocalExecutor) -> None:
-        locked = self.locks.current.get(stage.address)
-        seen = self.observer.look(stage, locked)
+    def _drain(self) -> list[OutputLine | tuple[str, Result]]:
+        found = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                found.append(self._messages.get_nowait())
+        return found
+
+    def _decide_next(self) -> bool:
+        """Decide about one more stage, if one is free and it is not too early; whether there was one."""
+        ahead = self._options.jobs if self._options.jobs > 1 else 0
+        if self._error is not None or len(self._prepared) > ahead or (self._running and not ahead):
+            return False
+        address = self._schedule.next()
+        if address is None:
+            return False
+        with self._failures(address):
+            culprit = blocked(self._graph, address, self._failed.keys() | self._left.keys())
+            if culprit is not None:
+                self._left[address] = None
+                self._emit(StageSkipped(address, f"it needs {culprit}, which failed or was left out"))
+                self._schedule.done(address)
+            else:
+                self._decide(self._graph.stages[address])
+        return True
+
+    def _decide(self, stage: Stage) -> None:
+        locked = self._locks.current.get(stage.address)
+        seen = self._observer.look(stage, locked)
         step = decide(
-            stage,
-            locked,
-            seen,
-            force=options.force,
-            has=self.workspace.has,
-            remembered=lambda: runcache.lookup(self.workspace.store.backend, stage, seen, self.workspace.has),
+            stage, locked, seen, force=self._options.force, has=self._has, remembered=self._remembered(stage, seen)
         )
         if step.action == "run":
-            self._run(stage, seen, step, executor)
-        elif step.action == "restore" and step.entry is not None:
+            if not self._executor.apart:
+                self._capacity.check(stage)
+            self._prepared.append((stage, seen, step))
+            return
+        if step.action == "restore" and step.entry is not None:
             self._restore(stage, seen, step, step.entry)
         else:
-            self.emit(StageSkipped(stage.address, step.reason, frozen=step.action == "frozen"))
+            self._emit(StageSkipped(stage.address, step.reason, frozen=step.action == "frozen"))
             if step.action == "skip" and locked is not None:
-                self.observer.learn(locked.outs)
-        self.done[step.action].append(stage.address)
+                self._observer.learn(locked.outs)
+        self._done[step.action].append(stage.address)
+        self._schedule.done(stage.address)
+
+    def _remembered(self, stage: Stage, seen: Seen) -> Callable[[], RunRecord | None]:
+        def find() -> RunRecord | None:
+            record = runcache.lookup(self._workspace.store.backend, stage, seen, self._has)
+            if record is None and self._remote_runs is not None:
+                record = self._remote_runs.lookup(stage, seen)
+                if record is not None:
+                    with self._workspace.using_cache("repro"):
+                        self._remote_runs.bring(stage, record)
+            return record
+
+        return find
 
     def _restore(self, stage: Stage, seen: Seen, step: Step, entry: StageLock) -> None:
-        with self.workspace.writing("repro"):
-            self._preserve(seen, entry.outs)
-            for path, content in entry.outs.items():
-                links = None if path in _linkable(stage) else _OWN
-                self.workspace.apply(self.workspace.plan_checkout(path, content), path, links=links)
-            self._ignore(stage)
-            self.locks.record(stage, entry)
-        self.observer.forget(entry.outs)
-        self.observer.learn(entry.outs)
-        self.emit(StageRestored(stage.address, step.reason))
+        with self._workspace.writing("repro"):
+            self._outputs.place(stage, entry.outs, seen)
+            self._locks.record(stage, entry)
+        self._observer.forget(entry.outs)
+        self._observer.learn(entry.outs)
+        self._saved += step.saved or 0.0
+        self._emit(StageRestored(stage.address, step.reason, step.saved))
 
-    def _run(self, stage: Stage, seen: Seen, step: Step, executor: LocalExecutor) -> None:
-        deps = _complete(stage, seen)
-        folder = self._folder(stage)
-        self._refuse_committed(stage)
-        self.emit(StageStarted(stage.address, stage.command, step.reason))
-        with self.workspace.writing("repro"):
-            self._clear(stage, seen)
-        started, began = _now(), time.monotonic()
-        status = executor.run(stage.cmd, folder, self.environment, self._sink(stage.address))
-        seconds = time.monotonic() - began
-        self.observer.forget(out.path for out in stage.outs)
-        if status != 0:
-            raise StageError(
-                f"stage {stage.address!r} {_describe(status)}: {stage.command}",
-                hint=f"mend the command or its inputs, then run `mlgit repro {stage.address}` again",
-            )
-        with self.workspace.writing("repro"):
-            outs = self._collect(stage)
-            params = {file: dict(values) for file, values in seen.params.items()}
-            entry = StageLock(stage.cmd, deps, params, outs, stage.wdir)
-            self._remember(stage, entry, started, seconds)
-            self.locks.record(stage, entry)
-        self.observer.learn(outs)
-        self.emit(StageFinished(stage.address, seconds))
+    # -- commands ----------------------------------------------------------------------------------------------------
 
-    def _clear(self, stage: Stage, seen: Seen) -> None:
-        """Remove what the stage will write anew, and make the folders it will write into."""
-        self._preserve(seen, {})
-        for out in stage.outs:
-            if seen.outs[out.path] is not None and not out.persist:
-                self.workspace.remove(out.path)
-            if not (self.workspace.root / out.path.parent).is_dir():
-                Folder.beneath(self.workspace.root, out.path.parent.parts, create=True).close()
-
-    def _preserve(self, seen: Seen, wanted: Mapping[RelPath, Content]) -> None:
-        """Save outputs that somebody changed by hand before they are replaced."""
-        lost = [
-            path
-            for path, content in seen.outs.items()
-            if content is not None and content != wanted.get(path) and not self.workspace.has(content)
-        ]
-        if lost:
-            self.workspace.save(lost)
-
-    def _folder(self, stage: Stage) -> Path:
-        folder = self.workspace.root / stage.wdir
-        if not folder.is_dir():
-            raise InvalidError(
-                f"{stage.file}:{stage.line}: stages.{stage.name}.wdir: no such folder: {stage.wdir}",
-                hint=f"make it: mkdir -p {stage.wdir}",
-            )
-        return folder
-
-    def _refuse_committed(self, stage: Stage) -> None:
-        """A cached output that Git has too would be kept twice, and be deleted from under Git before each run."""
-        for out in stage.outs:
-            if out.cache and _holds(self._in_git, out.path):
-                raise InvalidError(
-                    f"{stage.file}:{stage.line}: stages.{stage.name}: the output {str(out.path)!r} is tracked by Git",
-                    hint=f"take it out of Git: git rm -r --cached {out.path}; or set `cache: false` on it",
+    def _start_prepared(self) -> None:
+        """Start every stage that is decided about and fits beside those that run."""
+        waiting: list[tuple[Stage, Seen, Step]] = []
+        while self._prepared and self._error is None:
+            stage, seen, step = self._prepared.popleft()
+            devices = self._capacity.take(stage.address, _ELSEWHERE if self._executor.apart else stage.resources)
+            if devices is None:
+                waiting.append((stage, seen, step))
+                continue
+            with self._failures(stage.address):
+                attempt = Attempt(
+                    self._workspace, self._setting, self._outputs, stage, seen, apart=self._executor.apart
                 )
+                self._running[stage.address] = attempt
+                self._emit(StageStarted(stage.address, stage.command, step.reason))
+                self._launch(attempt, devices)
+        self._prepared.extend(waiting)
 
-    @functools.cached_property
-    def _in_git(self) -> list[str]:
-        return sorted(self.workspace.git.tracked_files())
+    def _launch(self, attempt: Attempt, devices: list[str]) -> None:
+        address = attempt.stage.address
+        try:
+            task = attempt.prepare(devices)
+            log = attempt.log
 
-    def _sink(self, address: str) -> Callable[[bytes], None] | None:
-        return (lambda data: self.emit(OutputLine(address, data))) if self.capture else None
+            def sink(data: bytes) -> None:
+                log.write(data)
+                self._messages.put(OutputLine(address, data))
 
-    def _collect(self, stage: Stage) -> dict[RelPath, Content]:
-        """Save the declared outputs.
+            self._executor.start(task, sink, lambda result: self._messages.put((address, result)))
+        except BaseException:
+            self._end(attempt)
+            raise
+
+    def _finish_one(self, *, wait: bool) -> bool:
+        """Deal with what the commands say until one has ended; whether one has."""
+        while True:
+            try:
+                message = self._messages.get(block=wait)
+            except queue.Empty:
+                return False
+            if isinstance(message, OutputLine):
+                self._emit(message)
+                continue
+            address, result = message
+            attempt = self._running[address]
+            if self._error is None and attempt.will_retry(result):
+                self._retry(attempt, result)
+                return True
+            del self._running[address]
+            self._capacity.give_back(address)
+            self._start_prepared()  # what takes long comes after: others need not wait for it
+            with self._failures(address):
+                self._finish(attempt, result)
+            return True
+
+    def _retry(self, attempt: Attempt, result: Result) -> None:
+        problem = attempt.problem(result)
+        attempt.close()
+        attempt.number += 1
+        message = problem.message if problem is not None else ""
+        self._emit(StageRetried(attempt.stage.address, message, attempt.number))
+        with self._failures(attempt.stage.address):
+            self._launch(attempt, attempt.devices)
+
+    def _end(self, attempt: Attempt) -> None:
+        attempt.close()
+        if self._running.pop(attempt.stage.address, None) is not None:
+            self._capacity.give_back(attempt.stage.address)
+
+    def _finish(self, attempt: Attempt, result: Result) -> None:
+        """Save and record what a command made.
 
         Raises:
-            StageError: one of them is not there.
+            StageError: it failed, or did not keep to what it declares.
         """
-        for out in stage.outs:
-            if not os.path.lexists(self.workspace.root / out.path):
-                raise StageError(
-                    f"stage {stage.address!r} did not write the output it declares: {out.path}",
-                    hint=f"make the command write it, or take it out of {stage.file}",
-                )
-        outs = self.workspace.save([out.path for out in stage.outs]) if stage.outs else {}
-        for path in _linkable(stage):
-            self.workspace.relink(path, outs[path])
-        self._ignore(stage)
-        return outs
+        stage = attempt.stage
+        with attempt:
+            self._observer.forget(out.path for out in stage.outs)
+            with self._workspace.writing("repro"):
+                outs = attempt.outcome(result)
+                for message in attempt.warnings:
+                    self._emit(StageWarned(stage.address, message))
+                params = {file: dict(values) for file, values in attempt.seen.params.items()}
+                entry = StageLock(stage.cmd, attempt.deps, params, outs, stage.wdir, dict(stage.env))
+                self._remember(attempt, entry, result.seconds)
+                self._locks.record(stage, entry)
+        self._observer.learn(outs)
+        self._times[stage.address] = result.seconds
+        self._done["run"].append(stage.address)
+        self._emit(StageFinished(stage.address, result.seconds))
+        self._schedule.done(stage.address)
 
-    def _ignore(self, stage: Stage) -> None:
-        changed = self.workspace.ignore_in_git([out.path for out in stage.outs if out.cache])
-        self.ignored.update(dict.fromkeys(changed))
-
-    def _remember(self, stage: Stage, entry: StageLock, started: str, seconds: float) -> None:
-        if not stage.outs:
+    def _remember(self, attempt: Attempt, entry: StageLock, seconds: float) -> None:
+        if not entry.outs:
             return
         record = RunRecord(
-            key=stage_key(stage, entry.deps, entry.params),
+            key=stage_key(attempt.stage, entry.deps, entry.params),
             stage=entry,
-            started=started,
+            started=attempt.started,
             seconds=round(seconds, 3),
             exit=0,
-            environment=_environment(),
+            environment=self._setting.surroundings(),
             commit=self._head,
         )
-        runcache.save(self.workspace.store.backend, record)
+        runcache.save(self._workspace.store.backend, record)
 
     @functools.cached_property
     def _head(self) -> str | None:
-        return self.workspace.git.head()
+        return self._workspace.git.head()
 
+    # -- bookkeeping -------------------------------------------------------------------------------------------------
 
-def _linkable(stage: Stage) -> list[RelPath]:
-    """Outputs that may become read-only links into the cache: neither Git's nor the next run's to write into."""
-    return [out.path for out in stage.outs if out.cache and not out.persist]
+    @contextlib.contextmanager
+    def _failures(self, address: str) -> Iterator[None]:
+        """Take note of a failure of the body; unless all is to go on, nothing more is started then."""
+        try:
+            yield
+        except MlgitError as error:
+            self._failed[address] = error.message
+            self._emit(StageFailed(address, error.message))
+            if not self._options.keep_going:
+                self._error = self._error or error
+            self._schedule.done(address)
 
+    def _weight(self, address: str) -> float:
+        """Seconds that the stage took when it last ran."""
+        entry = self._locks.current.get(address)
+        if entry is None:
+            return _UNKNOWN
+        record = last_run(self._workspace.store.backend, self._graph.stages[address], entry)
+        return _UNKNOWN if record is None else record.seconds
 
-def _complete(stage: Stage, seen: Seen) -> dict[RelPath, Content]:
-    """The dependencies, all of which must be there for a run."""
-    for path, content in seen.deps.items():
-        if content is None:
-            raise MissingError(
-                f"stage {stage.address!r} needs {path}, which is not there",
-                hint=f"get it with `mlgit pull {path.quoted}`, or make it; then run `mlgit repro` again",
-            )
-    return {path: content for path, content in seen.deps.items() if content is not None}
-
-
-def _holds(files: list[str], path: RelPath) -> bool:
-    """Whether the sorted `files` have `path`, or a file below it."""
-    starts = (bisect.bisect_left(files, path), bisect.bisect_left(files, f"{path}/"))
-    return any(at < len(files) and RelPath(files[at]).within(path) for at in starts)
-
-
-def _describe(status: int) -> str:
-    return f"was killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _environment() -> Environment:
-    return Environment(platform.python_version(), f"{platform.system()}-{platform.machine()}", mlgit.__version__)
+    def _outcome(self, seconds: float) -> Outcome:
+        return Outcome(
+            ran=tuple(self._done["run"]),
+            restored=tuple(self._done["restore"]),
+            skipped=(*self._done["skip"], *self._done["frozen"]),
+            failed=dict(self._failed),
+            blocked=tuple(self._left),
+            written=(*self._locks.written, *self._outputs.ignored),
+            seconds=seconds,
+            times=dict(self._times),
+            saved=self._saved,
+            logs=self._setting.logs.folder if self._setting.logs.used else None,
+        )

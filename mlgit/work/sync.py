@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mlgit.errors import MissingError, UnsafeError
 from mlgit.model.config import RemoteConfig
 from mlgit.model.oid import Oid
+from mlgit.model.relpath import RelPath
 from mlgit.model.secret import is_secret, redact
 from mlgit.model.tree import Content
 from mlgit.remote import open_backend
@@ -17,7 +19,7 @@ from mlgit.store.hashing import hash_bytes
 from mlgit.store.objects import Store
 from mlgit.store.transfer import Transferred
 from mlgit.work.difference import entry_of
-from mlgit.work.outputs import Target
+from mlgit.work.outputs import Target, Tracked
 from mlgit.work.workspace import Workspace
 
 
@@ -64,9 +66,25 @@ def open_remote(workspace: Workspace, remote: RemoteConfig) -> Store:
         workspace.config.hash,
         scratch=workspace.store.scratch if backend.local is None else backend.local / "tmp",
         kept=None if backend.local is not None else kept,
+        remote=remote.name,
     )
     store.check_format()
     return store
+
+
+class Remotes:
+    """The remotes of a repository, each opened once, for verbs that go there often."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._stores: dict[str, Store] = {}
+
+    def open(self, name: str | None) -> Store:
+        """The store at the remote `name`, or at the default one; raises as `open_remote`, and `UsageError`."""
+        config = self._workspace.config.pick(name)
+        if config.name not in self._stores:
+            self._stores[config.name] = open_remote(self._workspace, config)
+        return self._stores[config.name]
 
 
 def group(workspace: Workspace, targets: Iterable[Target], remote: str | None) -> dict[str, list[Target]]:
@@ -84,19 +102,25 @@ def group(workspace: Workspace, targets: Iterable[Target], remote: str | None) -
 
 
 def push(
-    workspace: Workspace, targets: Iterable[Target], remote: str | None, progress: Progress | None = None
+    workspace: Workspace,
+    targets: Iterable[Target],
+    remote: str | None,
+    progress: Progress | None = None,
+    remotes: Remotes | None = None,
 ) -> Synced:
     """Upload what the remotes lack.
+
+    Args:
+        remotes: the remotes, if the caller has more to do there.
 
     Raises:
         MissingError: an object is neither in the cache nor in the remote.
         UsageError: no such remote.
         RemoteError, AuthError: as the backend.
     """
-    done = Synced()
+    done, remotes = Synced(), remotes or Remotes(workspace)
     for name, chosen in group(workspace, targets, remote).items():
-        config = workspace.config.pick(name)
-        store = open_remote(workspace, config)
+        config, store = workspace.config.pick(name), remotes.open(name)
         contents = {_content(workspace, one): None for one in chosen if one.tracked.push and one.tracked.content}
         moved = transfer.push(contents, workspace.store, store, progress)
         done.count(config, store.backend.url, moved)
@@ -104,9 +128,16 @@ def push(
 
 
 def fetch(
-    workspace: Workspace, targets: Iterable[Target], remote: str | None, progress: Progress | None = None
+    workspace: Workspace,
+    targets: Iterable[Target],
+    remote: str | None,
+    progress: Progress | None = None,
+    remotes: Remotes | None = None,
 ) -> Synced:
     """Download what the cache lacks, verified.
+
+    Args:
+        remotes: the remotes, if the caller has more to do there.
 
     Raises:
         MissingError: an object is in neither.
@@ -114,11 +145,10 @@ def fetch(
         UsageError: no such remote.
         RemoteError, AuthError: as the backend.
     """
-    done = Synced()
+    done, remotes = Synced(), remotes or Remotes(workspace)
     for name, chosen in group(workspace, targets, remote).items():
-        config = workspace.config.pick(name)
+        config, store = workspace.config.pick(name), remotes.open(name)
         wanted = [one for one in chosen if one.tracked.content]
-        store = open_remote(workspace, config)
         for one in wanted:
             _fetch_path(workspace, one, store)
         contents = {_content(workspace, one): None for one in wanted}
@@ -129,6 +159,65 @@ def fetch(
 def missing(workspace: Workspace, targets: Iterable[Target]) -> list[Target]:
     """Those whose content is not completely in the cache."""
     return [one for one in targets if one.tracked.content and not _complete(workspace, one)]
+
+
+def lacking(workspace: Workspace, targets: Iterable[Target]) -> tuple[list[Target], list[Target]]:
+    """The targets of `missing` that a remote may have, and those that are set never to go to one."""
+    found = missing(workspace, targets)
+    return [one for one in found if one.tracked.push], [one for one in found if not one.tracked.push]
+
+
+def bring(workspace: Workspace, contents: Iterable[Content], source: Store, progress: Progress | None = None) -> None:
+    """Download what the cache lacks of `contents` from the opened remote `source`, verified.
+
+    Raises:
+        MissingError: an object is in neither; what is in the remote has come all the same.
+        IntegrityError: the remote gave other bytes; they do not reach the cache.
+        RemoteError, AuthError: as the backend.
+    """
+    wanted = [content for content in contents if not workspace.has(content)]
+    if wanted:
+        transfer.pull(wanted, source, workspace.store, progress)
+
+
+def resolve(workspace: Workspace, target: Target, remote: str | None, remotes: Remotes | None = None) -> Content | None:
+    """What `target` holds, with the folders that lead down to it fetched if need be; None if it is not in them.
+
+    Args:
+        remotes: the remotes, if the caller has more to do there.
+
+    Raises:
+        UsageError: no such remote, or none to ask.
+        RemoteError, AuthError: as the backend.
+    """
+    with contextlib.suppress(MissingError):
+        return _content(workspace, target)
+    for name in group(workspace, [target], remote):
+        with contextlib.suppress(MissingError):
+            _fetch_path(workspace, target, (remotes or Remotes(workspace)).open(name))
+            return _content(workspace, target)
+    return None
+
+
+def files(workspace: Workspace, tracked: Tracked, remote: str | None) -> Iterator[RelPath]:
+    """Every file of a tracked output, from its folders alone, which are fetched if need be.
+
+    Raises:
+        MissingError: a folder is in neither the cache nor the remote.
+        UsageError: no such remote, or none to ask.
+        RemoteError, AuthError: as the backend.
+    """
+    assert tracked.content is not None, "callers leave out outputs that have never been made"
+    pending = [(tracked.path, entry_of(tracked.content, tracked.path.name))]
+    while pending:
+        path, entry = pending.pop()
+        if entry.kind != "tree":
+            yield path
+            continue
+        if workspace.store.missing([entry.oid]):
+            config = workspace.config.pick(tracked.remote or remote)
+            _fetch_one(workspace, entry.oid, open_remote(workspace, config))
+        pending += [(path.child(one.name), one) for one in workspace.store.tree(entry.oid).entries]
 
 
 def _complete(workspace: Workspace, target: Target) -> bool:

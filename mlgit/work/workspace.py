@@ -7,6 +7,7 @@ import functools
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import cast
@@ -42,15 +43,34 @@ class Workspace:
 
     Args:
         root: absolute path of the folder that holds `.mlgit`.
+        git: the Git working tree around it; None for a scratch folder.
+        control: where its index, locks and temporary files are, if not in `.mlgit`; on the disk that `root` is on.
+        store: its cache, if not the one that `config` names.
     """
 
-    def __init__(self, root: Path, config: Config, git: Git) -> None:
+    def __init__(
+        self,
+        root: Path,
+        config: Config,
+        git: Git | None,
+        *,
+        control: Path | None = None,
+        store: Store | None = None,
+    ) -> None:
         self.root = root
         self.config = config
-        self.git = git
-        self.control = root / CONTROL
+        self._git = git
+        self.control = control or root / CONTROL
         self.scratch = self.control / "tmp"
         self.cache = config.cache_path(root)
+        if store is not None:
+            self.store = store
+
+    @property
+    def git(self) -> Git:
+        """The Git working tree around it; callers that a scratch folder could reach do not ask."""
+        assert self._git is not None, "a scratch folder has no Git"
+        return self._git
 
     @functools.cached_property
     def store(self) -> Store:
@@ -99,6 +119,22 @@ class Workspace:
             if self.cache.parent != self.control:
                 sharing.register(self.cache, self.root, shared=group)
             yield
+
+    @contextlib.contextmanager
+    def elsewhere(self, prefix: str) -> Iterator[Workspace]:
+        """A new, empty working tree over the same cache, with the same ignore rules; it is gone after the body."""
+        atomic.make_folders(self.scratch)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self.scratch))
+        root = folder / "tree"
+        root.mkdir()
+        made = Workspace(root, self.config, None, control=folder, store=self.store)
+        made.ignore = self.ignore
+        try:
+            yield made
+        finally:
+            made.index.close()
+            with Folder.beneath(self.scratch) as above:
+                above.remove(folder.name)
 
     # -- naming and saving -------------------------------------------------------------------------------------------
 

@@ -47,6 +47,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     add("--folders", type=int, default=10, help="small: spread over so many folders (default: %(default)s)")
     add("--size", type=parse_bytes, default=4096, help="small: bytes of a file (default: %(default)s)")
     add("--large", type=parse_bytes, default=2 << 30, metavar="SIZE", help="large: bytes of the file (default: 2G)")
+    add("--stages", type=int, default=100, metavar="N", help="pipeline: stages (default: %(default)s)")
+    add("--many-stages", type=int, default=2000, metavar="N", help="pipeline: of a large graph (default: %(default)s)")
     add("--scale-files", type=int, default=1_000_000, metavar="N", help="scale: files (default: %(default)s)")
     add("--scale-folders", type=int, default=1000, metavar="N", help="scale: folders (default: %(default)s)")
     add("--scale-size", type=parse_bytes, default=64, metavar="SIZE", help="scale, flat: bytes (default: %(default)s)")
@@ -83,6 +85,8 @@ def measure(arguments: argparse.Namespace, results: Results) -> None:
                     large=arguments.large,
                     scale=Shape(arguments.scale_files, arguments.scale_folders, arguments.scale_size),
                     flat=Shape(arguments.flat_files, 1, arguments.scale_size),
+                    stages=arguments.stages,
+                    many_stages=arguments.many_stages,
                     rounds=arguments.rounds,
                     scale_rounds=arguments.scale_rounds,
                     say=_say,

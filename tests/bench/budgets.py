@@ -38,6 +38,7 @@ def judge(results: Results) -> list[Budget]:
         *_start_up(results),
         *_small(results),
         *_versions(results),
+        *_pipeline(results),
         *_large(results),
         *_scaled(results, "scale"),
         *_scaled(results, "flat"),
@@ -87,6 +88,33 @@ def _versions(results: Results) -> list[Budget]:
     if growth is None or growth.objects is None or growth.bound is None:
         return []
     return [Budget("versions: objects of the second", "the file and its trees only", growth.objects, growth.bound, "")]
+
+
+def _pipeline(results: Results) -> list[Budget]:
+    def of(step: Step, tool: str = "mlgit", workload: str = "pipeline") -> float:
+        return results.median(workload, step.name, tool)
+
+    def budget(step: Step, goal: str, bound: float) -> Budget:
+        return Budget(f"pipeline: {step.name}", goal, of(step), bound)
+
+    count = results.files.get("pipeline", 0)
+    overhead = 0.015 * count
+    nothing = of(steps.NOTHING_TO_RUN)
+    return [
+        budget(steps.FIRST_RUN, f"≤ {count} × (`sh -c true` + 15 ms)", of(steps.FIRST_RUN, "floor") + overhead),
+        budget(steps.FIRST_RUN, "≥ 4 × faster than dvc", of(steps.FIRST_RUN, "dvc") / 4),
+        budget(steps.NOTHING_TO_RUN, "≤ 0.3 s", 0.3),
+        budget(steps.NOTHING_TO_RUN, "≥ 3 × faster than dvc", of(steps.NOTHING_TO_RUN, "dvc") / 3),
+        budget(steps.RESTORED, "≤ 1 s", 1.0),
+        budget(steps.RESTORED, "≥ 10 × faster than dvc", of(steps.RESTORED, "dvc") / 10),
+        Budget("pipeline: 20 × sleep 0.2, -j 2", "≤ 2.3 s", of(steps.NAPS, workload="pipeline, sleeping"), 2.3),
+        Budget(
+            "pipeline, large: nothing changed",
+            f"≤ 10 × that of {count} stages",
+            of(steps.NOTHING_TO_RUN, workload="pipeline, large"),
+            10 * nothing,
+        ),
+    ]
 
 
 def _large(results: Results) -> list[Budget]:

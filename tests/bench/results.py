@@ -36,7 +36,7 @@ class Results:
     Attributes:
         samples: workload → step → tool → one sample a round; all tools of a step ran in the same rounds.
         titles: what each workload's data is.
-        files: how many files each workload moves.
+        files: how many files each workload moves, or stages it runs.
         growth: tool → what a second version cost.
         machine: what must be known to read the numbers.
     """

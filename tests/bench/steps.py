@@ -62,6 +62,10 @@ PULL_AGAIN = Step("pull (again)", "pull")
 STATUS_ONE = Step("status (1 changed)", "status", _change, floors=True)
 ADD_ONE = Step("add (1 changed)", "add", _change)
 GC = Step("gc (one old version)", "gc")
+FIRST_RUN = Step("repro (first run)", "repro", floors=True)
+NOTHING_TO_RUN = Step("repro (nothing changed)", "repro")
+RESTORED = Step("repro (all restored)", "repro", methodcaller("lose"))
+NAPS = Step("repro (sleeping stages)", "nap", floors=True)
 # A tool that is given the data where it is, not a copy of it.
 ADD_IN_PLACE = Step(ADD.name, "add", floors=True)
 
@@ -81,6 +85,7 @@ SMALL_STEPS = (
 SCALE_STEPS = (ADD_IN_PLACE, STATUS, PUSH, CHECKOUT, PULL, STATUS_ONE)
 LARGE_STEPS = (ADD, STATUS, PUSH, CHECKOUT, PULL)
 LINKED_STEPS = (ADD, CHECKOUT)
+PIPELINE_STEPS = (FIRST_RUN, NOTHING_TO_RUN, RESTORED)
 
 
 def take(results: Results, workload: str, step: Step, tool: Tool) -> None:

@@ -16,7 +16,8 @@ _COLUMNS = (*_FLOORS, "mlgit", *_RIVALS)
 _MEGABYTE = 1_000_000
 LEGEND = """\
 floor: `python -c pass` (start), scandir + stat (status), read + hash + append to one file (add), copying that one
-file (push), cp + fsync (one large file); each is a process, its start included. cp is not durable, mlgit is.
+file (push), cp + fsync (one large file), `sh -c true` a stage (repro); each is a process, its start included. cp is not
+durable, mlgit is.
 Ratios are medians over the rounds, each of one round's pair. MB (10⁶ bytes) is mlgit's peak memory.
 borg: create is add, extract is pull and checkout. no start: without the time of `mlgit --version`."""
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-TINY = ["small", "versions", "--rounds", "1", "--files", "20", "--folders", "2"]
+TINY = ["small", "versions", "pipeline", "--rounds", "1", "--files", "20", "--folders", "2"]
+TINY += ["--stages", "4", "--many-stages", "8"]
 ALONE = [word for rival in ("dvc", "git-lfs", "borg") for word in ("--without", rival)]
 
 
@@ -29,6 +30,7 @@ def test_it_measures_judges_and_leaves_nothing(tmp_path: Path) -> None:
     small = written["samples"]["small"]
     assert set(small["add"]) == {"cp", "floor", "mlgit"}
     assert all(len(rounds) == 1 for tools in small.values() for rounds in tools.values())
+    assert set(written["samples"]["pipeline"]["repro (first run)"]) == {"floor", "mlgit"}
     assert {budget["work"] for budget in written["budgets"]} >= {"small: add", "versions: objects of the second"}
     assert max(map(len, done.stdout.splitlines())) <= 120
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]

@@ -6,6 +6,7 @@ round on a handful of files that is not counted, so that bytecode and caches are
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from tests.bench import steps
 from tests.bench.data import Shape, change_one, make_large, make_tree, readable, stored_bytes
 from tests.bench.process import run
 from tests.bench.results import Growth, Results
+from tests.bench.staged import NAP, NAPS, DvcStages, Shell, Stages
 from tests.bench.steps import Step
 from tests.bench.tools import Borg, CheckoutCopy, Copy, DurableCopy, Dvc, GitLfs, Mlgit, Python, Tool
 
@@ -26,7 +28,7 @@ _START_ROUNDS = 3  # starts are short and noisy: three times as many rounds
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What was asked for: shapes, sizes in bytes, numbers of rounds, programs and the environment they run in."""
+    """What was asked for: shapes, sizes in bytes, numbers of stages and rounds, programs and their environment."""
 
     programs: Mapping[type[Tool], tuple[str, ...]]
     env: Mapping[str, str]
@@ -34,6 +36,8 @@ class Settings:
     large: int
     scale: Shape
     flat: Shape
+    stages: int
+    many_stages: int
     rounds: int
     scale_rounds: int
     say: Callable[[str], None]
@@ -155,6 +159,44 @@ def _new_objects(tool: Tool) -> int:
     return int(json.loads(done.stdout)["outputs"][-1]["new_objects"])
 
 
+def pipeline(results: Results, place: Path, settings: Settings) -> None:
+    """Trivial stages, stages that only sleep, and many stages of which none has to run."""
+    kinds: tuple[type[Shell] | type[Stages], ...] = (Shell, Stages, DvcStages)
+    programs = {Shell: ("sh",), Stages: settings.programs[Mlgit]}
+    programs |= {DvcStages: settings.programs[Dvc]} if Dvc in settings.programs else {}
+    settings = dataclasses.replace(settings, programs=programs)
+    many = "pipeline, large"
+    results.titles["pipeline"] = f"{settings.stages} stages of one echo, {settings.rounds} rounds"
+    results.files["pipeline"] = settings.stages
+    results.titles["pipeline, sleeping"] = f"{NAPS} stages that sleep {NAP} s, two at a time; dvc: one at a time"
+    results.titles[many] = f"{settings.many_stages:,} stages of one echo"
+    for turn in range(-1, settings.rounds):
+        into = results if turn >= 0 else Results()
+        settings.say(f"pipeline: round {turn + 1} of {settings.rounds}")
+        tools = settings.tools(kinds, place / f"round{turn}", place)
+        for tool in tools:
+            tool.create()
+            tool.write(settings.stages if turn >= 0 else 3)
+        _in_turn(into, "pipeline", steps.PIPELINE_STEPS, tools, turn)
+    sleepers = settings.tools(kinds, place / "sleeping", place)
+    for tool in sleepers:
+        tool.create()
+        tool.write_naps()
+    _in_turn(results, "pipeline, sleeping", (steps.NAPS,), sleepers, 0)
+    settings.say(f"{many}: {settings.many_stages:,} stages")
+    (alone,) = settings.tools((Stages,), place / "large", place)
+    alone.create()
+    alone.write(settings.many_stages)
+    for step in (steps.FIRST_RUN, *[steps.NOTHING_TO_RUN] * settings.rounds):
+        steps.take(results, many, step, alone)
+
+
+def _in_turn(results: Results, workload: str, taken: Sequence[Step], tools: Sequence[Tool], turn: int) -> None:
+    for number, step in enumerate(taken):
+        for tool in steps.rotated(tools, turn + number):
+            steps.take(results, workload, step, tool)
+
+
 def _rehearse(place: Path, settings: Settings, kinds: Sequence[type[Tool]], taken: Sequence[Step]) -> None:
     """One round of tiny data, not counted."""
     folder = place / "rehearsal"
@@ -174,8 +216,9 @@ WORKLOADS: dict[str, Callable[[Results, Path, Settings], None]] = {
     "start-up": start_up,
     "small": small,
     "versions": versions,
+    "pipeline": pipeline,
     "large": large,
     "scale": scale,
     "flat": flat,
 }
-USUAL = ("start-up", "small", "versions", "large")
+USUAL = ("start-up", "small", "versions", "pipeline", "large")

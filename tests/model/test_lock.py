@@ -114,7 +114,7 @@ GOOD = runrecord.encode(RunRecord("ab" * 32, StageLock("x"), "2024", 1.0, 0, Env
     ("old", "new"),
     [
         ("{", "["),
-        ('"mlgit":1', '"mlgit":2'),
+        ('"mlgit":2', '"mlgit":3'),
         ('"seconds":1.0', '"seconds":' + "9" * 400),
         ('"seconds":1.0', '"seconds":"1"'),
         ('"commit":null,', '"commit":3,'),

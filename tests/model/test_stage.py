@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from mlgit.errors import InvalidError, MlgitError, UnsafeError, UsageError
 from mlgit.model.relpath import RelPath
-from mlgit.model.stage import Out, ParamRef, Plot, PlotStyle, Stage, StageFile
+from mlgit.model.stage import Out, ParamRef, Plot, PlotStyle, Resources, Stage, StageFile, Tolerance
 from mlgit.model.stagefile import decode
-from mlgit.model.stagetext import append, set_frozen
+from mlgit.model.stagetext import append, compose, set_frozen
 
 FILE = RelPath("mlgit.yaml")
 
@@ -119,9 +119,7 @@ def test_a_file_without_stages_is_fine(text: str) -> None:
         ("stage: {}", 1),
         ("a", None),
         ("vars: [params.yaml]", 1),
-        ("stages:\n  a:\n    foreach: [1]\n    do: {cmd: x}", 3),
-        ("stages:\n  a:\n    cmd: x\n    matrix: {n: [1]}", 4),
-        ("stages:\n  a:\n    cmd: x\n    resources: {gpus: 1}", 4),
+        ("checks: []", 1),
         ("stages:\n  a:\n    cmd: echo ${x}", 3),
         ("stages:\n  a:\n    cmd: x\n    deps: ['${d}']", 4),
     ],
@@ -145,8 +143,8 @@ def test_an_output_that_holds_the_stage_file_or_the_folder_is_refused(path: str)
         decode(f"stages: {{a: {{cmd: x, wdir: work, outs: ['{path}']}}}}", RelPath("sub/mlgit.yaml"))
 
 
-def test_a_template_in_a_comment_or_a_description_is_no_template() -> None:
-    assert decode("# ${x}\nstages: {a: {cmd: x, desc: 'uses ${y}'}}", FILE).stages["a"].desc == "uses ${y}"
+def test_a_template_in_a_comment_is_no_template() -> None:
+    assert decode("# ${x}\nstages: {a: {cmd: x, desc: 'uses \\${y}'}}", FILE).stages["a"].desc == "uses ${y}"
 
 
 @given(st.text(max_size=60) | st.binary(max_size=60))
@@ -242,8 +240,20 @@ rel = st.lists(st.text("abc._ é#", min_size=1, max_size=4).filter(lambda t: t.s
     lambda parts: RelPath("/".join(parts))
 )
 flags = st.booleans()
-plain_text = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="${"), min_size=1, max_size=12)
-outs = st.builds(Out, rel, st.sampled_from(["out", "metric"]), flags, flags, flags, desc=st.none() | plain_text)
+plain_text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12) | st.text(
+    "${}\\a", min_size=1, max_size=6
+)
+numbers = st.floats(0, 1e6)
+outs = st.builds(
+    Out,
+    rel,
+    st.sampled_from(["out", "metric"]),
+    flags,
+    flags,
+    flags,
+    desc=st.none() | plain_text,
+    tolerance=st.none() | st.builds(Tolerance, numbers, numbers),
+)
 stages = st.builds(
     Stage,
     name=st.from_regex(r"[a-z][a-z0-9_.\-]{0,6}", fullmatch=True),
@@ -259,6 +269,14 @@ stages = st.builds(
     outs=st.lists(outs, max_size=3).map(lambda many: tuple(sorted(many, key=lambda out: out.kind != "out"))),
     frozen=flags,
     desc=st.none() | plain_text,
+    globs=st.lists(st.sampled_from(["*", "w/**/x?", "../a*", "data/[ab].csv"]), max_size=2).map(
+        lambda globs: tuple(glob.removeprefix("../") for glob in globs)
+    ),
+    env=st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,3}", fullmatch=True), plain_text, max_size=2),
+    resources=st.builds(Resources, st.floats(0.1, 64), st.integers(0, 1 << 45), st.integers(0, 8)),
+    timeout=st.none() | st.integers(1, 10**6).map(float) | st.floats(0.001, 1e5),
+    retries=st.integers(0, 3),
+    hermetic=flags,
 )
 
 
@@ -274,3 +292,52 @@ def test_a_stage_survives_encoding(stage: Stage) -> None:
 def test_an_output_that_says_what_is_tracked_is_refused(name: str) -> None:
     with pytest.raises(UnsafeError, match="says what is tracked"):
         decode(f"stages: {{a: {{cmd: x, outs: [{name}]}}}}", FILE)
+
+
+TEMPLATED = """\
+vars: [{name: m}]   # ours
+stages:
+  each:
+    foreach: [a, b]
+    do:
+      cmd: echo ${item} ${lr}   # all of it
+      outs: ["${name}-${item}.bin"]
+  grid:
+    matrix: {n: [1, 2]}
+    cmd: echo ${item.n}
+  alone:
+    cmd: echo ${lr}
+"""
+
+
+def read(path: RelPath) -> bytes | None:
+    return {"params.yaml": b"lr: 0.1\n"}.get(path)
+
+
+def test_files_with_templates_are_edited_and_proven() -> None:
+    text = append(TEMPLATED, SAMPLE, read)
+    assert decode(text, FILE, read).stages["second"] == SAMPLE
+    frozen = set_frozen(TEMPLATED, FILE, "alone", True, read)
+    assert decode(frozen, FILE, read).stages["alone"].frozen
+    assert frozen == TEMPLATED.replace("    cmd: echo ${lr}\n", "    frozen: true\n    cmd: echo ${lr}\n")
+
+
+def test_a_stage_is_added_with_its_templates() -> None:
+    entry = {"cmd": "echo ${name} ${lr}", "outs": ["${name}.out"]}
+    stage = compose(TEMPLATED, "new", entry, FILE, read)
+    assert (stage.cmd, stage.outs) == ("echo m 0.1", (Out(RelPath("m.out")),))
+    text = append(TEMPLATED, stage, read, entry)
+    assert "cmd: echo ${name} ${lr}" in text
+    assert decode(text, FILE, read).stages["new"] == stage
+
+
+def test_what_looks_like_a_template_in_a_stage_is_kept() -> None:
+    stage = Stage("s", FILE, "echo ${HOME} \\${x}", desc="${y}")
+    assert decode(append("", stage), FILE).stages["s"] == stage
+
+
+@pytest.mark.parametrize(("name", "place"), [("each@a", "below its `do`"), ("grid@2", "in it")])
+def test_one_of_a_group_is_not_frozen_alone(name: str, place: str) -> None:
+    with pytest.raises(UsageError, match="frozen together") as caught:
+        set_frozen(TEMPLATED, FILE, name, True, read)
+    assert place in str(caught.value.hint)

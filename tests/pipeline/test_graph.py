@@ -8,7 +8,6 @@ from mlgit.errors import InvalidError
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage
 from mlgit.model.stagefile import decode
-from mlgit.pipeline import dag
 from mlgit.pipeline.graph import Graph, build
 from mlgit.pipeline.plan import Options, select
 
@@ -58,6 +57,33 @@ def test_a_name_that_only_begins_alike_does_not_connect() -> None:
     assert graph_of("stages: {a: {cmd: a, deps: [data2]}, b: {cmd: b, outs: [data]}}").upstream["a"] == ()
 
 
+@pytest.mark.parametrize(
+    ("glob", "out", "connected"),
+    [
+        ("data/*.csv", "data/a.csv", True),
+        ("data/*.csv", "data", True),
+        ("data/*.csv", "data/a.txt", False),
+        ("data/*.csv", "data/deep/a.csv", False),
+        ("data/**/*.csv", "data/deep", True),
+        ("data/**/*.csv", "data2", False),
+        ("*", "x", True),
+        ("**/m.json", "a/b", True),
+        ("da*/x", "data", True),
+        ("out/m.bin/[a]*", "out/m.bin", True),
+    ],
+)
+def test_a_pattern_connects_to_every_output_that_may_match(glob: str, out: str, connected: bool) -> None:
+    graph = graph_of(
+        f"stages: {{a: {{cmd: a, deps: ['{glob}']}}, b: {{cmd: b, outs: [{out}]}}, c: {{cmd: c, outs: [z]}}}}"
+    )
+    assert ("b" in graph.upstream["a"]) == connected
+
+
+def test_a_stage_whose_pattern_matches_its_own_output_is_a_circle() -> None:
+    with pytest.raises(InvalidError, match="circle: a → a"):
+        graph_of("stages: {a: {cmd: a, deps: ['data/*'], outs: [data/all.csv]}}")
+
+
 def test_pipelines_of_several_folders_are_one_graph() -> None:
     stages = stages_of("stages: {a: {cmd: a, outs: [x]}}", "one/mlgit.yaml")
     stages |= stages_of("stages: {b: {cmd: b, deps: [../one/x]}}", "two/mlgit.yaml")
@@ -96,7 +122,6 @@ def test_thousands_of_stages_in_a_row_need_no_recursion() -> None:
     graph = graph_of(f"stages:\n{rows}")
     assert graph.order == tuple(f"s{n}" for n in range(2000))
     assert len(graph.reach(["s1999"], up=True)) == 2000
-    assert dag.tree(graph, graph.stages).count("\n") == 2000
 
 
 @given(st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.tuples(*[st.integers(0, n - 1)] * 2)))))
@@ -120,30 +145,3 @@ def test_selecting() -> None:
     assert select(graph, Options(("train",), downstream=True)) == ("train", "evaluate")
     frozen = graph_of(DIAMOND.replace("cmd: t,", "cmd: t, frozen: true,").replace("model, test.csv", "model"))
     assert select(frozen, Options(("evaluate",))) == ("train", "evaluate")
-
-
-def test_drawings() -> None:
-    graph = graph_of(DIAMOND)
-    assert dag.tree(graph, graph.stages) == "split\n├── evaluate\n└── train\n    └── evaluate\nother\n"
-    assert dag.tree(graph, {"train", "evaluate"}) == "train\n└── evaluate\n"
-    assert dag.mermaid(graph, {"split", "train"}) == (
-        'flowchart TD\n    node1["split"]\n    node2["train"]\n    node1-->node2\n'
-    )
-    assert dag.dot(graph, {"split", "train"}) == 'digraph mlgit {\n  "split";\n  "train";\n  "split" -> "train";\n}\n'
-    assert dag.markdown(graph, {"other"}) == '```mermaid\nflowchart TD\n    node1["other"]\n```\n'
-
-
-def test_a_branch_that_was_drawn_is_not_drawn_again() -> None:
-    graph = graph_of(
-        "stages: {a: {cmd: a, outs: [a]}, b: {cmd: b, deps: [a], outs: [b]}, c: {cmd: c, deps: [a, b], outs: [c]},"
-        " d: {cmd: d, deps: [c]}}"
-    )
-    assert dag.tree(graph, graph.stages) == "a\n├── b\n│   └── c\n│       └── d\n└── c (see above)\n"
-
-
-def test_names_are_quoted_in_drawings() -> None:
-    stages = stages_of("stages: {a: {cmd: a}}", 'x"<b>\x1b/mlgit.yaml')
-    graph = build(stages, {})
-    assert "\x1b" not in dag.mermaid(graph, stages) + dag.dot(graph, stages) + dag.tree(graph, stages)
-    assert "#quot;#lt;b#gt;" in dag.mermaid(graph, stages)
-    assert 'x\\"<b>\\\\x1b/mlgit.yaml:a' in dag.dot(graph, stages)

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from mlgit.errors import StageError
+from mlgit.model.relpath import RelPath
 from mlgit.pipeline.executors.local import LocalExecutor
+from mlgit.pipeline.task import Result, Task
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 ENV = {"PATH": os.environ["PATH"]}
@@ -20,9 +22,13 @@ ENV = {"PATH": os.environ["PATH"]}
 
 def run(cmd: str | tuple[str, ...], folder: Path, env: dict[str, str] = ENV) -> tuple[int, bytes]:
     written: list[bytes] = []
+    ended: queue.Queue[Result] = queue.Queue()
     with LocalExecutor() as executor:
-        status = executor.run(cmd, folder, env, written.append)
-    return status, b"".join(written)
+        executor.start(Task("one", cmd, folder, RelPath(""), env), written.append, ended.put)
+        result = ended.get(timeout=60)
+    if result.error is not None:
+        raise result.error
+    return result.status, b"".join(written)
 
 
 def alive(pid: int) -> bool:
@@ -67,35 +73,53 @@ def test_what_a_command_leaves_running_is_ended(tmp_path: Path) -> None:
     wait_until(lambda: not alive(int(output)))
 
 
-def test_several_commands_one_after_the_other(tmp_path: Path) -> None:
+def test_several_commands_at_a_time_and_one_after_the_other(tmp_path: Path) -> None:
+    ended: queue.Queue[Result] = queue.Queue()
     with LocalExecutor() as executor:
-        assert [executor.run(f"exit {n}", tmp_path, ENV, None) for n in (0, 1, 2)] == [0, 1, 2]
+        for n in range(3):
+            cmd = f"touch {n}; while [ ! -e 0 ] || [ ! -e 1 ] || [ ! -e 2 ]; do sleep 0.01; done; exit {n}"
+            executor.start(Task(str(n), cmd, tmp_path, RelPath(""), ENV), lambda data: None, ended.put)
+        assert {ended.get(timeout=60).status for _ in range(3)} == {0, 1, 2}
+        executor.start(Task("last", "exit 7", tmp_path, RelPath(""), ENV), lambda data: None, ended.put)
+        assert ended.get(timeout=60).status == 7
 
 
-def test_an_interruption_ends_the_whole_group(tmp_path: Path) -> None:
+def test_stopping_ends_whole_groups_also_those_that_ignore_it(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-
-    def interrupt() -> None:
+    ended: queue.Queue[Result] = queue.Queue()
+    with LocalExecutor() as executor:
+        cmd = "trap '' INT; sleep 600 & echo $$ $! > pids; wait; wait"
+        executor.start(Task("one", cmd, tmp_path, RelPath(""), ENV), lambda data: None, ended.put)
         wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        run("trap '' INT; sleep 600 & echo $$ $! > pids; wait; wait", tmp_path)
-    thread.join()
+        executor.stop()
+        assert ended.get(timeout=0).status == -signal.SIGKILL
     for pid in pids.read_text().split():
+        wait_until(lambda pid=pid: not alive(int(pid)))
+
+
+def test_a_command_is_ended_with_all_it_started_when_its_time_is_up(tmp_path: Path) -> None:
+    ended: queue.Queue[Result] = queue.Queue()
+    with LocalExecutor() as executor:
+        task = Task("one", "sleep 600 & echo $$ $! > pids; wait", tmp_path, RelPath(""), ENV, timeout=0.5)
+        executor.start(task, lambda data: None, ended.put)
+        assert ended.get(timeout=60).timed_out
+    for pid in (tmp_path / "pids").read_text().split():
         wait_until(lambda pid=pid: not alive(int(pid)))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_group_ends_when_the_parent_is_killed(tmp_path: Path, number: signal.Signals) -> None:
     code = """
+        import threading
         from pathlib import Path
+        from mlgit.model.relpath import RelPath
         from mlgit.pipeline.executors.local import LocalExecutor
+        from mlgit.pipeline.task import Task
         with LocalExecutor() as executor:
             cmd = "trap '' TERM INT; sleep 600 & echo $$ $! > pids; wait"
-            executor.run(cmd, Path("."), {"PATH": "/bin:/usr/bin"}, None)
+            task = Task("one", cmd, Path("."), RelPath(""), {"PATH": "/bin:/usr/bin"})
+            executor.start(task, lambda data: None, lambda result: None)
+            threading.Event().wait()
     """
     env = {**ENV, "PYTHONPATH": str(Path(__file__).parents[2])}
     parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, env=env)

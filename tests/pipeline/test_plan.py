@@ -11,6 +11,7 @@ from mlgit.errors import InvalidError
 from mlgit.model.lock import StageLock
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
+from mlgit.model.runrecord import Environment, RunRecord
 from mlgit.model.stage import Out, ParamRef, Stage
 from mlgit.model.tree import Content
 from mlgit.pipeline.key import stage_key
@@ -30,6 +31,10 @@ LOCK = StageLock("fit", {DEP: content("a")}, {PARAMS: {"lr": 0.1}}, {OUT: conten
 SEEN = Seen({DEP: content("a")}, {PARAMS: {"lr": 0.1}}, {OUT: content("b")})
 
 
+def record_of(entry: StageLock) -> RunRecord:
+    return RunRecord("0" * 64, entry, "2026-01-01T00:00:00.000000Z", 2.5, 0, Environment("3", "x", "1"))
+
+
 def step(
     stage: Stage = STAGE,
     locked: StageLock | None = LOCK,
@@ -39,7 +44,7 @@ def step(
     cached: bool = True,
     entry: StageLock | None = None,
 ) -> Step:
-    return decide(stage, locked, seen, force=force, has=lambda _: cached, remembered=lambda: entry)
+    return decide(stage, locked, seen, force=force, has=lambda _: cached, remembered=lambda: entry and record_of(entry))
 
 
 def test_nothing_changed_is_skipped() -> None:

@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -76,11 +77,9 @@ class Project:
     def lock(self) -> Lock:
         return lock.decode(self.read("mlgit.lock"), "mlgit.lock")
 
-    def repro(self, *targets: str, capture: bool = False, **options: bool) -> Outcome:
+    def repro(self, *targets: str, **options: Any) -> Outcome:
         self.events = []
-        return self.pipeline.reproduce(
-            Options(targets, **options), {"PATH": os.environ["PATH"]}, self.events.append, capture=capture
-        )
+        return self.pipeline.reproduce(Options(targets, **options), {"PATH": os.environ["PATH"]}, self.events.append)
 
     def of(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -407,7 +406,7 @@ def test_adding_a_stage(project: Project) -> None:
 
 def test_what_stages_write_can_be_captured(make: Callable[..., Project]) -> None:
     project = make("stages: {a: {cmd: echo out; echo err >&2; echo x > x, outs: [x]}}".replace("; ", " ; "))
-    project.repro(capture=True)
+    project.repro()
     assert b"".join(event.data for event in project.of(OutputLine)) == b"out\nerr\n"
 
 
@@ -510,4 +509,6 @@ def test_restored_stages_say_why(project: Project) -> None:
     project.repro()
     (project.root / "clean.txt").unlink()
     project.repro()
-    assert project.of(StageRestored) == [StageRestored("prepare", "output clean.txt is missing")]
+    (restored,) = project.of(StageRestored)
+    assert (restored.address, restored.reason) == ("prepare", "output clean.txt is missing")
+    assert restored.saved is not None and restored.saved > 0

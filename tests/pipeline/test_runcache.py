@@ -39,7 +39,8 @@ def backend(tmp_path: Path) -> LocalBackend:
 
 
 def found(backend: LocalBackend, *present: str) -> StageLock | None:
-    return runcache.lookup(backend, STAGE, SEEN, lambda one: one.oid.hex[0] in present)
+    record = runcache.lookup(backend, STAGE, SEEN, lambda one: one.oid.hex[0] in present)
+    return record.stage if record is not None else None
 
 
 def test_the_newest_whose_outputs_are_there_wins(backend: LocalBackend) -> None:
@@ -65,6 +66,7 @@ def test_an_input_that_is_not_there_has_no_result(backend: LocalBackend) -> None
         replace(record("b"), stage=replace(record("b").stage, outs={RelPath("src"): content("b")})),
         replace(record("b"), stage=replace(record("b").stage, outs={})),
         replace(record("b"), stage=replace(record("b").stage, params={RelPath("p.yaml"): {"x": 1}})),
+        replace(record("b"), stage=replace(record("b").stage, env={"HOME": "/tmp"})),
     ],
 )
 def test_a_record_that_does_not_fit_is_passed_over(backend: LocalBackend, forged: RunRecord) -> None:

@@ -1,10 +1,10 @@
-"""Runs a stage's command on this machine, and sees to it that nothing of it is left running.
+"""Runs commands of stages on this machine, and sees to it that nothing of them is left running.
 
-A command gets a session and process group of its own, which ends as a whole when the command ends, when mlgit is
-interrupted, and when mlgit dies. The last is done by a guard: one tiny shell, started once, that waits at the end of a
-pipe. However mlgit dies, the kernel closes the pipe, and the guard kills the group it was told about last. A command
-only starts after the guard knows its group, so there is no moment in which a kill leaves an orphan. It needs nothing
-but a POSIX shell; where there is none (Windows) only the command itself is ended.
+A command gets a session and process group of its own, which ends as a whole when the command ends, when its time is up,
+when mlgit is interrupted, and when mlgit dies. The last is done by a guard: one tiny shell, started once, that waits at
+the end of a pipe. However mlgit dies, the kernel closes the pipe, and the guard kills the groups it was told about. A
+command only starts after the guard knows its group, so there is no moment in which a kill leaves an orphan. It needs
+nothing but a POSIX shell; where there is none (Windows) only the command itself is ended.
 """
 
 from __future__ import annotations
@@ -14,29 +14,43 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Final
 
 from mlgit.errors import StageError
+from mlgit.pipeline import trace
+from mlgit.pipeline.task import Result, Sink, Task
 
 GRACE: Final = 3.0
 """Seconds between asking a group to end and killing it."""
 
 _SHELL: Final = "/bin/sh"
 _WAIT_FOR_GO: Final = 'read -r _ || exit 125; exec "$@" </dev/null'
-_GUARD: Final = 'g=; while read -r line; do g=$line; done; test -z "$g" || kill -KILL "-$g"'
-_STDERR: Final = 2
-
-Sink = Callable[[bytes], None]
+_GUARD: Final = """\
+groups=
+while read -r sign group; do
+    case $sign in
+    +) groups="$groups $group" ;;
+    -) left=
+       for one in $groups; do [ "$one" = "$group" ] || left="$left $one"; done
+       groups=$left ;;
+    esac
+done
+for one in $groups; do kill -KILL "-$one"; done
+"""
 
 
 class LocalExecutor:
-    """Commands on this machine, one at a time; use it with `with`."""
+    """Commands on this machine, each watched by a thread; use it with `with`."""
+
+    apart = False
 
     def __init__(self) -> None:
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard = _Guard()
+        self._running: dict[int, _Running] = {}
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -44,131 +58,171 @@ class LocalExecutor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-            self._guard.wait()
-            self._guard = None
+        self.stop()
+        self._guard.close()
 
-    def run(self, cmd: str | tuple[str, ...], folder: Path, environment: Mapping[str, str], sink: Sink | None) -> int:
-        """Run `cmd` in `folder` to its end.
+    def start(self, task: Task, sink: Sink, done: Callable[[Result], None]) -> None:
+        """Begin `task` and return at once; see `Executor`."""
 
-        Args:
-            cmd: for the shell if it is a text, a program with its arguments otherwise.
-            environment: all variables it gets.
-            sink: called from another thread with what it writes; by default that goes to mlgit's stderr.
+        def watch() -> None:
+            done(self._run(task, sink))
 
-        Returns:
-            The exit status; negative for the signal that killed it.
+        thread = threading.Thread(target=watch, daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()]
+        self._threads.append(thread)
+        thread.start()
 
-        Raises:
-            StageError: the program cannot be started.
-            KeyboardInterrupt: mlgit was interrupted; the whole group has ended.
-        """
+    def stop(self) -> None:
+        """Ask every group to end as Ctrl-C would, give it a moment, then kill it; a second Ctrl-C cuts that short."""
+        deadline = time.monotonic() + GRACE
+        with contextlib.suppress(KeyboardInterrupt):
+            for one in list(self._running.values()):
+                one.signal(signal.SIGINT)
+            for thread in self._threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        while any(thread.is_alive() for thread in self._threads):
+            for one in list(self._running.values()):
+                one.kill()
+            for thread in self._threads:
+                thread.join(0.05)
+
+    def _run(self, task: Task, sink: Sink) -> Result:
+        began = time.monotonic()
         try:
-            process = self._start(cmd, folder, environment, piped=sink is not None)
+            process = _start(task)
         except (OSError, ValueError) as error:
-            raise StageError(f"cannot start {cmd!r}: {error}", hint="check the command and its folder") from error
-        with _pumped(process, sink):
-            try:
-                self._go(process)
-                _wait(process)
-            except BaseException:
-                _end_group(process)
-                raise
-            finally:
-                _kill_group(process)
-                self._tell("")
-        return process.wait()
+            problem = StageError(f"cannot start {task.cmd!r}: {error}", hint="check the command and its folder")
+            return Result(error=problem)
+        running = _Running(process)
+        self._running[process.pid] = running
+        pump = threading.Thread(target=_pump, args=(process.stdout, sink), daemon=True)
+        pump.start()
+        try:
+            self._guard.add(process.pid)
+            running.go()
+            running.wait(task.timeout)
+        finally:
+            running.kill()  # also after success: a leftover could write into recorded outputs
+            self._guard.drop(process.pid)
+            pump.join(GRACE)  # a process that left the group may hold the pipe open for ever
+            del self._running[process.pid]
+        return Result(process.wait(), time.monotonic() - began, timed_out=running.timed_out)
 
-    def _start(
-        self, cmd: str | tuple[str, ...], folder: Path, environment: Mapping[str, str], *, piped: bool
-    ) -> subprocess.Popen[bytes]:
-        out = subprocess.PIPE if piped else _STDERR
-        err = subprocess.STDOUT if piped else _STDERR
-        env = dict(environment)
-        if os.name == "nt":
-            shell = isinstance(cmd, str)
-            return subprocess.Popen(
-                cmd, cwd=folder, env=env, shell=shell, stdin=subprocess.DEVNULL, stdout=out, stderr=err
-            )
-        words = (_SHELL, "-c", cmd) if isinstance(cmd, str) else cmd
-        return subprocess.Popen(
-            (_SHELL, "-c", _WAIT_FOR_GO, "mlgit", *words),
-            cwd=folder,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-        )
 
-    def _go(self, process: subprocess.Popen[bytes]) -> None:
-        """Tell the guard about the group, then let the command start."""
-        self._tell(str(process.pid))
-        if process.stdin is not None:
+class _Running:
+    """The process group of one command."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.timed_out = False
+
+    def go(self) -> None:
+        """Let the command start."""
+        if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(b"\n")
-                process.stdin.close()
+                self._process.stdin.write(b"\n")
+                self._process.stdin.close()
 
-    def _tell(self, group: str) -> None:
+    def wait(self, timeout: float | None) -> None:
+        """Wait for the command's end, or end it when `timeout` seconds are over."""
+        timer = threading.Timer(timeout, self._expire) if timeout is not None else None
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            if hasattr(os, "waitid"):  # not reaped yet: until then its process id cannot become somebody else's
+                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            else:
+                self._process.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+                timer.join()
+
+    def _expire(self) -> None:
+        self.timed_out = True
+        self.kill()
+
+    def kill(self) -> None:
+        """End whatever is left of the group."""
+        self.signal(signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group; fine if it is gone."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.name == "nt":
+                self._process.send_signal(number)
+            elif self._process.returncode is None:
+                os.killpg(self._process.pid, number)
+
+
+class _Guard:
+    """The shell that outlives mlgit by a moment."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def add(self, group: int) -> None:
+        """Have `group` killed when mlgit dies."""
+        self._tell(f"+ {group}\n")
+
+    def drop(self, group: int) -> None:
+        """`group` has ended."""
+        self._tell(f"- {group}\n")
+
+    def _tell(self, line: str) -> None:
         if os.name == "nt":
             return
-        if self._guard is None:
-            self._guard = subprocess.Popen(
-                (_SHELL, "-c", _GUARD),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                start_new_session=True,
-                cwd="/",
-            )
-        if self._guard.stdin is not None:
-            self._guard.stdin.write(f"{group}\n".encode())
+        with self._lock:
+            if self._process is None:
+                self._process = subprocess.Popen(
+                    (_SHELL, "-c", _GUARD),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    bufsize=0,
+                    start_new_session=True,
+                    cwd="/",
+                )
+            if self._process.stdin is not None:
+                self._process.stdin.write(line.encode())
+
+    def close(self) -> None:
+        """Let it go, when nothing runs any more."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            self._process.wait()
+            self._process = None
 
 
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the command's end without reaping it: until then its process id cannot become somebody else's."""
-    if hasattr(os, "waitid"):
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    else:
-        process.wait()
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Ask the group to end as Ctrl-C would, and give it a moment; a second Ctrl-C cuts that short."""
-    _signal_group(process, signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.wait(GRACE)
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of the group, also after success: a leftover could write into recorded outputs."""
-    _signal_group(process, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.name == "nt":
-            process.send_signal(number)
-        else:
-            os.killpg(process.pid, number)
-
-
-@contextlib.contextmanager
-def _pumped(process: subprocess.Popen[bytes], sink: Sink | None) -> Iterator[None]:
-    """Hand what the command writes to `sink` while the body runs."""
-    if process.stdout is None or sink is None:
-        yield
-        return
-    pump = threading.Thread(target=_pump, args=(process.stdout, sink), daemon=True)
-    pump.start()
-    try:
-        yield
-    finally:
-        pump.join(GRACE)  # a process that left the group may hold the pipe open for ever
+def _start(task: Task) -> subprocess.Popen[bytes]:
+    folder, env = task.root / task.wdir, dict(task.environment)
+    if os.name == "nt":
+        return subprocess.Popen(
+            task.cmd,
+            cwd=folder,
+            env=env,
+            shell=isinstance(task.cmd, str),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    words = (_SHELL, "-c", task.cmd) if isinstance(task.cmd, str) else task.cmd
+    if task.trace is not None:
+        words = tuple(trace.wrap(words, task.trace))
+    return subprocess.Popen(
+        (_SHELL, "-c", _WAIT_FOR_GO, "mlgit", *words),
+        cwd=folder,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def _pump(stream: IO[bytes], sink: Sink) -> None:
     while data := os.read(stream.fileno(), 1 << 16):
         sink(data)
+    stream.close()
