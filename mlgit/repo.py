@@ -22,6 +22,7 @@ from mlgit.model.config import Config, Layer
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
 from mlgit.model.tree import Content
+from mlgit.work import attributes
 from mlgit.work.control import CONTROL, check_own
 from mlgit.work.difference import entry_of
 from mlgit.work.ignore import DEFAULT as DEFAULT_IGNORE
@@ -108,6 +109,7 @@ class Repo:
         made = [RelPath(name) for name in texts if not (root / name).exists()]
         for name in made:
             atomic.write_text(root / name, texts[name])
+        made += attributes.declare(root)
         repo = cls(root)
         repo.workspace.store.check_format(create=True)
         return repo, made

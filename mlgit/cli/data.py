@@ -58,6 +58,10 @@ def status(
         list[str] | None,
         typer.Argument(help="Tracked paths, globs, stages or stage files; all if none.", autocompletion=words.targets),
     ] = None,
+    environment: Annotated[
+        bool,
+        typer.Option("--environment", help="Say which stages last ran with another Python, packages or platform."),
+    ] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if anything changed.")] = False,
     json: Json = False,
     md: Markdown = False,
@@ -67,7 +71,8 @@ def status(
 
     session = session_of(context)
     paths, stages = _paths_and_stages(session, targets or [])
-    report = inspect_status(session.repo, paths, stages)
+    search = session.environment.get("PATH", "") if environment else None
+    report = inspect_status(session.repo, paths, stages, search=search)
     render.report(session, report, json=json, md=md, every=session.verbose)
     if report.changed and not (json or md):
         _say_next(session, report)

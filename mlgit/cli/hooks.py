@@ -9,15 +9,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shlex
 import sys
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlgit.cli import render
 from mlgit.cli.options import DryRun, Json
+from mlgit.cli.program import leave_git_surroundings, program
 from mlgit.cli.session import Session, session_of
 from mlgit.errors import UsageError
 from mlgit.git import Git
@@ -41,32 +42,44 @@ RUNNABLE = ("pre-commit", "pre-push", *STAGED)
 @hooks.command()
 def install(
     context: typer.Context,
-    uninstall: Annotated[bool, typer.Option("--uninstall", help="Take mlgit's hooks out again.")] = False,
+    uninstall: Annotated[bool, typer.Option("--uninstall", help="Take them out again.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Put mlgit's pre-commit and pre-push hooks beside the ones that are there."""
+    """Put mlgit's hooks beside the ones that are there, and let Git merge locks and pointers by it."""
     from mlgit.ops.ci import install as installing
 
     session = session_of(context)
-    program = _program()
-    steps = installing.plan(_git(session), program, uninstall=uninstall)
-    lines = [f"{step.file.name}: {step.action}" for step in steps]
+    git, path = _git(session), program()
+    lines = _drivers(session, git, uninstall=uninstall, dry_run=dry_run)  # also where there is no place for hooks
+    steps = installing.plan(git, path, uninstall=uninstall)
+    lines += [f"{step.file.name}: {step.action}" for step in steps]
     if dry_run:
         render.plan(session, lines)
         return
-    installing.apply(steps, program)
+    installing.apply(steps, path)
     for line in lines:
         render.say(session, line)
     if any(step.action == "keep and write" for step in steps):
         render.say(session, "hooks that were there are kept as `<name>.local` and run first")
 
 
-def _program() -> str:
-    """Where the `mlgit` that runs now is installed, since hooks may run with another PATH."""
-    for place in (Path(sys.argv[0]), Path(sys.executable).with_name("mlgit")):
-        if place.stem == "mlgit" and place.is_file() and os.access(place, os.X_OK):
-            return str(place.absolute())
-    return "mlgit"
+def _drivers(session: Session, git: Git, *, uninstall: bool, dry_run: bool) -> list[str]:
+    """Install the merge drivers, or take them out; what that does, in words."""
+    from mlgit.ops.ci import install as installing
+    from mlgit.work import attributes
+
+    steps = installing.plan_drivers(git, program(), uninstall=uninstall)
+    lines = [f"merge driver {name}: {action}" for name, action in steps.items()]
+    if not dry_run:
+        installing.apply_drivers(git, steps, program())
+    for prefix in () if uninstall else _roots(git):
+        wanted = attributes.missing(git.top / prefix)
+        if wanted and not dry_run:
+            attributes.declare(git.top / prefix)
+        if wanted:
+            file = shlex.quote(os.path.relpath(git.top / prefix / attributes.NAME, session.cwd.resolve()))
+            lines.append(f"{prefix}{attributes.NAME}: {' and '.join(wanted)}; then: git add {file}")
+    return lines
 
 
 @hooks.command("run")
@@ -85,7 +98,7 @@ def run_checks(
     if name not in RUNNABLE:
         raise UsageError(f"no such hook or check: {name!r}", hint=f"one of: {', '.join(RUNNABLE)}")
     session = session_of(context)
-    _leave_hook_surroundings(session)
+    leave_git_surroundings(session.cwd)
     git = _git(session)
     if name == "pre-push":
         found = _outgoing(session, git, (arguments or [""])[0])
@@ -110,18 +123,6 @@ def _show(session: Session, found: Iterator[Report], *, json: bool) -> bool:
             render.report(session, report)
         failed |= report.verdict is Verdict.FAIL
     return failed
-
-
-def _leave_hook_surroundings(session: Session) -> None:
-    """Forget where Git stood when it called the hook, so that asking it from another folder gives the right answers.
-
-    The index stays the one that Git is about to commit, which `git commit -a` and `git commit PATH` put elsewhere.
-    """
-    index = os.environ.get("GIT_INDEX_FILE")
-    if index:
-        os.environ["GIT_INDEX_FILE"] = str(session.cwd / index)
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_PREFIX"):
-        os.environ.pop(name, None)
 
 
 def _git(session: Session) -> Git:

@@ -52,9 +52,12 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "fetch": ("sync", "Download tracked data into the cache only."),
     },
     "Pipelines": {
-        "stage": ("stages", "Add and list stages."),
+        "stage": ("stages", "Add, list and show stages."),
         "repro": ("reproduce", "Bring stages up to date: run what changed, skip the rest."),
+        "verify": ("verify", "Run stages again in a clean folder and compare what they write; exit 1 if it differs."),
         "dag": ("stages", "Show how stages depend on each other."),
+        "why": ("lineage", "Say why a stage will run, is skipped, would be restored or is frozen."),
+        "lineage": ("lineage", "Tell where a file comes from, by code, parameters and data, and what used it."),
         "freeze": ("stages", "Keep stages from being reproduced."),
         "unfreeze": ("stages", "Let stages be reproduced again."),
     },
@@ -67,6 +70,7 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Git and CI": {
         "ci": ("ci", "Report on a pull request in CI."),
         "hooks": ("hooks", "Install Git hooks and run their checks."),
+        "merge-driver": ("merge", "Merge locks and pointers; Git calls it."),
     },
 }
 COMMANDS: Final = {name: entry for family in FAMILIES.values() for name, entry in family.items()}

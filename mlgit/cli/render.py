@@ -111,7 +111,7 @@ def _as_text(session: Session, value: Report, every: bool) -> None:
         out(printable(f"{value.base} → {value.head}"))
     shown = False
     for table in value.tables:
-        rows = [row for row in ordered(table.rows) if every or row.mark is not Mark.SAME]
+        rows = [row for row in ordered(table.rows) if every or row.note or row.mark is not Mark.SAME]
         if not rows:
             continue
         if shown:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mlgit.cli import render
+from mlgit.cli.merge import install_drivers
 from mlgit.cli.session import session_of
 from mlgit.cli.stage_files import offer
 from mlgit.errors import MissingError, MlgitError, UsageError
@@ -24,16 +25,21 @@ def init(
     ] = None,
 ) -> None:
     """Make this folder an mlgit repository."""
+    from mlgit.model.config import SHARED
     from mlgit.model.oid import ALGORITHMS
     from mlgit.repo import Repo
 
     session = session_of(context)
     if algorithm is not None and algorithm not in ALGORITHMS:
         raise UsageError(f"no such hash: {algorithm!r}", hint=f"one of: {', '.join(ALGORITHMS)}")
+    present = (session.cwd / SHARED).is_file()
     repo, made = Repo.init(session.cwd, hash_algorithm=algorithm)
     session.repo = repo
-    if not made:
-        render.say(session, f"{repo.root} is an mlgit repository already; nothing changed")
+    installed = install_drivers(repo.git)
+    if present:
+        changed = "told Git how to merge mlgit's files" if installed or made else "nothing changed"
+        render.say(session, f"{repo.root} is an mlgit repository already; {changed}")
+        offer(session, made)
         return
     render.say(session, f"made an mlgit repository in {repo.root}")
     offer(session, made)
@@ -69,6 +75,7 @@ def clone(
         return
     for root in roots:
         session.repo = Repo(root)
+        install_drivers(session.repo.git)
         try:
             pull_all(session, remote)
         except MlgitError as error:

@@ -7,10 +7,11 @@ stage as if it had been written out, lines included, for `stageentry.py` to deco
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from mlgit.errors import InvalidError
@@ -24,6 +25,8 @@ from mlgit.model.text import Block
 from mlgit.model.variables import Read, scope_within
 
 GROUP_SIGN: Final = "@"
+MAX_VALUES: Final = 1_000_000
+_STRETCH: Final = 64
 _NAME: Final = re.compile(r"\w[\w.\-]*")
 _MEMBER: Final = re.compile(r"[\w.\-+=,@]+")
 _ANY: Final = Expression("", ())
@@ -53,12 +56,14 @@ class Expander:
         scope: what names stand for.
         read: gives the files that a stage's `vars` name.
         templates: whether there is anything to fill in.
+        spent: how many values were made so far, of `MAX_VALUES`: a small file must not fill the memory.
     """
 
     folder: RelPath
     scope: Scope
     read: Read
     templates: bool
+    spent: list[int] = field(default_factory=lambda: [0])
 
     def entries(self, stages: Fields) -> Iterator[Entry]:
         """Every stage of the mapping `stages`.
@@ -76,6 +81,11 @@ class Expander:
                 taken.add(entry.name)
                 yield entry
 
+    def _spend(self, values: int, fields: Fields, key: str) -> None:
+        self.spent[0] += values
+        if self.spent[0] > MAX_VALUES:
+            fields.fail(key, f"makes the file larger than {MAX_VALUES} values", "make fewer stages of it")
+
     def _entry(self, name: str, stages: Fields) -> Iterator[Entry]:
         value, where = stages.block[name], stages.at(name)
         line = stages.block.lines[name] if isinstance(stages.block, Block) else 0
@@ -92,6 +102,7 @@ class Expander:
             return
         file, _, _ = where.partition(": ")
         Fields(template, group.at("do") if key == "do" else where, STAGE)
+        self._spend(len(made) * _size(template), group, "foreach" if key == "do" else key)
         for member, own in made.items():
             if not _MEMBER.fullmatch(member):
                 group.fail("foreach" if key == "do" else key, *_no_name(member, key))
@@ -125,6 +136,7 @@ class Expander:
             [f"{axis}{n}" if isinstance(v, (dict, list)) else _located(inner, axis, v) for n, v in enumerate(values)]
             for axis, values in axes.items()
         ]
+        self._spend(math.prod(len(values) for values in axes.values()), group, "matrix")
         names = ["-".join(parts) for parts in itertools.product(*labels)] if axes else []
         combined = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
         owns = [{"key": name, "item": item} for name, item in zip(names, combined, strict=False)]
@@ -143,7 +155,9 @@ class Expander:
         cmd = block.get("cmd")
         made = self.fill_block(_without(block, "cmd"), fields.where, scope)
         if "cmd" in block:
-            _put(made, "cmd", _located_call(fields, "cmd", lambda: _fill_cmd(cmd, scope)), block, "cmd")
+            filled = _located_call(fields, "cmd", lambda: _fill_cmd(cmd, scope))
+            self._spend(_size(filled), fields, "cmd")
+            _put(made, "cmd", filled, block, "cmd")
         return _unchecked(made, fields.where)
 
     def fill_value(self, fields: Fields, key: str) -> Any:
@@ -166,12 +180,25 @@ class Expander:
 
     def _filled(self, value: Any, fields: Fields, key: str, scope: Scope) -> Any:
         if isinstance(value, str):
-            return _located_call(fields, key, lambda: fill(value, scope)) if OPEN in value else value
+            if OPEN not in value:
+                return value
+            filled = _located_call(fields, key, lambda: fill(value, scope))
+            self._spend(_size(filled), fields, key)
+            return filled
         if isinstance(value, list):
             return [self._filled(item, fields, key, scope) for item in value]
         if isinstance(value, dict):
             return self.fill_block(value, fields.at(key), scope)
         return value
+
+
+def _size(value: Any) -> int:
+    """How many values, and stretches of text, there are in `value`."""
+    if isinstance(value, str):
+        return 1 + len(value) // _STRETCH
+    if isinstance(value, dict):
+        return 1 + sum(_size(item) for item in value.values())
+    return 1 + sum(_size(item) for item in value) if isinstance(value, list) else 1
 
 
 def _fill_cmd(cmd: Any, scope: Scope) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mlgit.errors import InvalidError
-from mlgit.model.template import Expression, Scope, parse, to_text, to_words
+from mlgit.model.template import Expression, Scope, join, parse, to_text, to_words
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9@%+=:,./_-]*")
 _BARE, _SINGLE, _DOUBLE, _PARENS = "", "'", '"', "("
@@ -61,7 +61,7 @@ def fill_words(words: Sequence[str], scope: Scope) -> list[str]:
             filled += to_words(scope.find(template[0]), template[0])
         else:
             parts = (part if isinstance(part, str) else to_text(scope.find(part), part) for part in template)
-            filled.append("".join(parts))
+            filled.append(join(parts))
     return filled
 
 
@@ -78,7 +78,7 @@ class _Written:
 
     @property
     def text(self) -> str:
-        return "".join(self._parts)
+        return join(self._parts)
 
     def literal(self, text: str) -> None:
         """Program text."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mlgit.errors import InvalidError
+from mlgit.model.block import MAX_BYTES
 from mlgit.model.fields import describe
 
 OPEN: Final = "${"
@@ -170,7 +171,24 @@ def fill(text: str, scope: Scope) -> Any:
             raise InvalidError(f"{part.text}: `|raw` is for the text of a command", hint="take `|raw` away")
     if len(template) == 1 and isinstance(template[0], Expression):
         return scope.find(template[0])
-    return "".join(part if isinstance(part, str) else to_text(scope.find(part), part) for part in template)
+    return join(part if isinstance(part, str) else to_text(scope.find(part), part) for part in template)
+
+
+def join(texts: Iterable[str]) -> str:
+    """`texts` as one.
+
+    Raises:
+        InvalidError: it is larger than a stage file may be.
+    """
+    found, size = [], 0
+    for text in texts:
+        found.append(text)
+        size += len(text)
+        if size > MAX_BYTES:
+            raise InvalidError(
+                f"more than {MAX_BYTES} characters, filled in", hint="write the values to a file instead"
+            )
+    return "".join(found)
 
 
 def to_text(value: Any, expression: Expression) -> str:

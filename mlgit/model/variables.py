@@ -40,8 +40,9 @@ class Variables:
     def load_default(self, folder: RelPath) -> None:
         """Take in the `params.yaml` of `folder`, if there is one."""
         file = folder.child(DEFAULT_PARAMS)
-        if self._read(file) is not None:
-            self._merge(self._file(file, file), file, file)
+        data = self._read(file)
+        if data is not None:
+            self._merge(_parsed(data, file), file, file)
 
     def load(self, fields: Fields, folder: RelPath, reserved: frozenset[str] = frozenset()) -> None:
         """Take in everything under `vars`.
@@ -88,10 +89,7 @@ class Variables:
         data = self._read(file)
         if data is None:
             raise InvalidError(f"{where}: no such file: {file}", hint="make it, or take it out of vars")
-        values = paramfile.parse(data, file)
-        if not isinstance(values, dict):
-            raise InvalidError(f"{file}: expected a mapping, found {describe(values)}", hint="write `key: value` lines")
-        return values
+        return _parsed(data, file)
 
     def _merge(self, values: dict[str, Any], source: str, where: str) -> None:
         self.values = self._merged(self.values, values, (source, where), "")
@@ -149,6 +147,13 @@ def scope_within(scope: Scope, fields: Fields, folder: RelPath, read: Read) -> S
     variables = Variables(read, scope.roots(), "the file's own vars")
     variables.load(fields, folder, scope.reserved)
     return scope.over(variables.values)
+
+
+def _parsed(data: bytes, file: RelPath) -> dict[str, Any]:
+    values = paramfile.parse(data, file)
+    if not isinstance(values, dict):
+        raise InvalidError(f"{file}: expected a mapping, found {describe(values)}", hint="write `key: value` lines")
+    return values
 
 
 def _written(item: dict[str, Any], where: str) -> dict[str, Any]:

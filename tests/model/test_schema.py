@@ -217,8 +217,8 @@ def is_filled_in(way: tuple[Any, ...], value: Any) -> bool:
 @pytest.mark.parametrize("how", ["drop", "replace", "add"])
 def test_decoder_and_schema_agree_on_a_file_with_one_change(how: str) -> None:
     ways = PLACES if how != "add" else list({way[:-1]: way for way in PLACES}.values())
-    for way in ways:
-        for value in JUNK if how != "drop" else [None]:
+    for number, way in enumerate(ways):
+        for value in JUNK[number % 2 :: 2] if how != "drop" else [None]:
             if how != "drop" and not without_free_text(way):
                 continue
             try:

@@ -162,3 +162,20 @@ def test_a_hostile_pattern_is_refused(dep: str) -> None:
 def test_a_pattern_is_seen_from_the_folder_the_stage_runs_in() -> None:
     text = "stages: {s: {cmd: x, wdir: 'a[1]', deps: ['../*.csv', '*.txt']}}"
     assert read_file(text).stages["s"].globs == ("*.csv", "a[[]1]/*.txt")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stages: {s: {matrix: {" + ", ".join(f"a{n}: [1, 2, 3, 4, 5, 6, 7, 8, 9]" for n in range(20)) + "}, cmd: x}}",
+        "stages: {s: {foreach: '${many}', do: {cmd: x, deps: [" + ", ".join(f"d{n}" for n in range(3000)) + "]}}}",
+        "stages: {s: {foreach: '${many}', do: {cmd: 'x ${long}'}}}",
+        "stages: {s: {foreach: '${many}', do: {cmd: x, desc: '${long}'}}}",
+        "stages: {s: {cmd: 'x " + "${long} " * 1000 + "'}}",
+        "stages: {s: {cmd: x, desc: 'x " + "${long} " * 1000 + "'}}",
+    ],
+)
+def test_a_small_file_does_not_fill_the_memory(text: str) -> None:
+    params = "many: [" + ", ".join(str(n) for n in range(2000)) + "]\nlong: " + "x" * 100_000
+    with pytest.raises(InvalidError, match=r"makes the file larger than|filled in"):
+        read_file(text, {"params.yaml": params})

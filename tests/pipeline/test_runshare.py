@@ -372,12 +372,13 @@ def test_a_hostile_remote_stops_nobody(team: Team) -> None:
 
 def test_outputs_with_a_remote_of_their_own_go_there_and_records_go_home(team: Team) -> None:
     text = STAGES.replace("[model]\n  eval", "[model: {remote: cold}]\n  eval").replace(
-        "{cache: false", "{cache: false, remote: no"
+        "{cache: false", "{cache: false, remote: nowhere"
     )
     (team.mine / "mlgit.yaml").write_text(text)
     team.run(team.mine, "remote", "add", "cold", "../cold")
     team.run(team.mine, "push", "--run-cache")
     assert len(team.records) == 4
+    assert (team.remote.with_name("cold") / "packs").is_dir()
     team.commit()
     theirs = Repo(team.clone())
     shutil.rmtree(theirs.root / ".mlgit" / "cache")

@@ -73,6 +73,10 @@ def test_a_damaged_index_is_named(store: Store, new_store: MakeStore, tmp_path: 
         new_store("store").catalog.refresh()
     assert "fsck --repair" in (caught.value.hint or "")
     assert new_store("store").catalog.damaged() == [f"index/{index.name}"]
+    remote = Store(store.backend, "blake3", scratch=tmp_path, remote="storage")
+    with pytest.raises(IntegrityError) as caught:
+        remote.catalog.refresh()
+    assert "fsck -r storage --repair" in (caught.value.hint or "")
 
 
 class Merging(LocalBackend):

@@ -8,7 +8,7 @@ not concern mlgit costs nothing.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mlgit.errors import InvalidError, MlgitError
@@ -111,20 +111,23 @@ def _align(repo: Repo, path: RelPath, tracked: RelPath, staged: Pointer) -> str:
 
 def gates(repo: Repo, staged: Sequence[Blob]) -> Report:
     """Staged stage files that do not decode, or whose gates do not."""
+    from mlgit.ops.ci.staged import Staged
+
     files = [one for one in staged if one.is_file and one.path.rpartition("/")[2] == STAGE_FILE]
     contents = repo.git.contents(one.id for one in files)
-    rows = [row for one in files for row in _stage_file(one.path, contents[one.id])]
+    read = Staged(repo.git).read
+    rows = [row for one in files for row in _stage_file(one.path, contents[one.id], read)]
     return report("gates", "Stage files and gates", rows)
 
 
-def _stage_file(name: str, data: bytes) -> Iterator[Row]:
+def _stage_file(name: str, data: bytes, read: Callable[[RelPath], bytes | None]) -> Iterator[Row]:
     from mlgit.model import stagefile
     from mlgit.model.gate import decode_rules
     from mlgit.model.relpath import RelPath
 
     try:
         path = RelPath.parse(name)
-        decode_rules(stagefile.decode(data, path).gates, path)
+        decode_rules(stagefile.decode(data, path, read).gates, path)
     except MlgitError as error:
         yield _refused(name, error)
 

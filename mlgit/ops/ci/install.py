@@ -1,12 +1,14 @@
-"""Putting mlgit's hooks beside the ones that are there, and taking them out again.
+"""Putting mlgit's hooks beside the ones that are there, telling Git of its merge drivers, and taking both out again.
 
 A hook that somebody else wrote is kept as `<name>.local` and runs first. Nothing is overwritten: where both names are
 taken, or where Git is told to look for hooks in a folder that is not this repository's own, installing refuses.
+A merge driver is a command, so it stands in the repository's own configuration, which no commit can reach.
 """
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -37,6 +39,18 @@ lines=$(cat)
 [ ! -x "$0.local" ] || printf '%s\\n' "$lines" | "$0.local" "$@" || exit
 printf '%s\\n' "$lines" | "$mlgit" hooks run {name} "$@"
 """
+
+DRIVERS: Final = {
+    "mlgit-lock": ("lock", "mlgit.lock, stage by stage"),
+    "mlgit-pointer": ("pointer", "pointers of mlgit, folders path by path"),
+}
+"""Merge driver → its command below `mlgit merge-driver`, and what Git calls it."""
+_DRIVER: Final = (
+    'mlgit={program}; [ -x "$mlgit" ] || mlgit=mlgit; command -v "$mlgit" >/dev/null || '
+    "{{ echo 'mlgit is not installed, so Git merges '%P' as text' >&2; "
+    "exec git merge-file -L ours -L base -L theirs %A %O %B; }}; "
+    'exec "$mlgit" merge-driver {kind} %O %A %B %P'
+)
 
 Action = Literal["write", "keep and write", "remove", "remove and restore", "nothing"]
 
@@ -84,6 +98,35 @@ def script(name: str, program: str) -> str:
     """The hook's text; `program` is the path of the mlgit that installs it."""
     body = (_FED if name == "pre-push" else _PLAIN).format(name=name)
     return _SCRIPT.format(mark=MARK, program=shlex.quote(program), name=name, body=body)
+
+
+def plan_drivers(git: Git, program: str, *, uninstall: bool = False) -> dict[str, Action]:
+    """What installing, or uninstalling, does to each merge driver in Git's configuration of the repository."""
+    pairs = (line.partition("\n") for line in git.run("config", "--local", "--list", "-z").split("\0"))
+    settings = {key: value for key, _, value in pairs}
+    found = {name: settings.get(f"merge.{name}.driver") for name in DRIVERS}
+    if uninstall:
+        return {name: "remove" if value is not None else "nothing" for name, value in found.items()}
+    return {name: "nothing" if value == driver(name, program) else "write" for name, value in found.items()}
+
+
+def apply_drivers(git: Git, steps: Mapping[str, Action], program: str) -> None:
+    """Carry out a plan.
+
+    Raises:
+        InvalidError: Git could not change its configuration.
+    """
+    for name, action in steps.items():
+        if action == "write":
+            git.run("config", "--local", "--replace-all", f"merge.{name}.name", DRIVERS[name][1])
+            git.run("config", "--local", "--replace-all", f"merge.{name}.driver", driver(name, program))
+        elif action == "remove":
+            git.run("config", "--local", "--remove-section", f"merge.{name}")
+
+
+def driver(name: str, program: str) -> str:
+    """The command that Git calls; where there is no mlgit any more, Git merges as it would have without."""
+    return _DRIVER.format(program=shlex.quote(program).replace("%", "%%"), kind=DRIVERS[name][0])
 
 
 def _folder(git: Git) -> Path:

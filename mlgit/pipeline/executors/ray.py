@@ -194,16 +194,12 @@ class RayExecutor:
     def _receive(self, job: _Job, future: Future[Outcome]) -> None:
         try:
             outcome = future.result()
+            if outcome.get("output"):
+                job.sink(outcome["output"])
         except Exception as error:  # of any kind: whoever waits for the task has to hear of it
             self._finish(job, self._lost(job.task, error))
-            return
-        if "error" in outcome:
-            self._finish(job, Result(error=worker.rebuild(outcome["error"])))
-            return
-        if outcome["output"]:
-            job.sink(outcome["output"])
-        outs = worker.unpack(outcome["outs"])
-        self._finish(job, Result(outcome["status"], outcome["seconds"], outcome["timed_out"], outs))
+        else:
+            self._finish(job, _result(outcome))
 
     def _lost(self, task: Task, error: Exception) -> Result:
         """The result of a task that has none."""
@@ -215,7 +211,9 @@ class RayExecutor:
             return Result(error=StageError(problem, hint="say what it needs with `resources: {memory: …}`"))
         if isinstance(error, (failures.WorkerCrashedError, failures.NodeDiedError, failures.ObjectLostError)):
             problem = f"{task.address}: the node that it ran on was lost, {RETRIES + 1} times"
-            return Result(error=StageError(problem, hint="see `ray list nodes`, and the logs of the cluster"))
+            return Result(
+                error=StageError(problem, hint="see `ray status`, and say in `resources` how much memory it needs")
+            )
         return Result(error=_unexpected(task, error))
 
     def _finish(self, job: _Job, result: Result) -> None:
@@ -245,6 +243,12 @@ class RayExecutor:
                 if job.ref is not None:
                     self._ray.cancel(job.ref, force=force)
             self._changed.wait_for(lambda: not self._jobs, GRACE)
+
+
+def _result(outcome: Outcome) -> Result:
+    if "error" in outcome:
+        return Result(error=worker.rebuild(outcome["error"]))
+    return Result(outcome["status"], outcome["seconds"], outcome["timed_out"], worker.unpack(outcome["outs"]))
 
 
 def _load() -> Any:
