@@ -7,6 +7,7 @@ values for one name are refused, so that the order of the sources never matters.
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -149,7 +150,9 @@ def scope_within(scope: Scope, fields: Fields, folder: RelPath, read: Read) -> S
     return scope.over(variables.values)
 
 
+@functools.lru_cache(maxsize=16)
 def _parsed(data: bytes, file: RelPath) -> dict[str, Any]:
+    """A parameter file's values, parsed once for all stages that name it; nobody changes them."""
     values = paramfile.parse(data, file)
     if not isinstance(values, dict):
         raise InvalidError(f"{file}: expected a mapping, found {describe(values)}", hint="write `key: value` lines")

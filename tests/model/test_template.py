@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 
 import pytest
 from hypothesis import given, settings
@@ -213,3 +215,47 @@ def test_a_whole_command_that_is_a_value_must_be_raw() -> None:
         fill_command("${text}", scope())
     assert "${text|raw}" in str(caught.value.hint)
     assert fill_command("${text|raw}", scope()) == "a b"
+
+
+PIECES = [
+    "echo ",
+    "a",
+    "'",
+    '"',
+    "$(",
+    "(",
+    ")",
+    "`",
+    "#",
+    " ",
+    "\n",
+    "\\",
+    "$",
+    "<<E\n",
+    "E\n",
+    "\\${",
+    "}",
+    "((",
+    "=",
+]
+ATTACKS = [
+    "; touch x",
+    "$(touch x)",
+    "' ; touch x ; '",
+    '" ; touch x ; "',
+    "\n touch x\n",
+    "(touch x)",
+    "x)\ntouch x #",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from([*PIECES, *["${x}"] * 6]), min_size=3, max_size=9), st.sampled_from(ATTACKS))
+def test_no_value_is_run_wherever_it_stands(pieces: list[str], attack: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            command = fill_command("".join(pieces), scope(x=attack))
+        except InvalidError:
+            return
+        subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+        assert not os.listdir(folder)

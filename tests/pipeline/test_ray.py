@@ -370,8 +370,17 @@ def test_an_address_of_another_kind(address: str) -> None:
 def test_a_remote_whose_address_holds_a_password_is_not_told_to_nodes(project: Repo) -> None:
     remote = RemoteConfig("store", "ssh://me:hunter22@host/store", own=True)
     with pytest.raises(InvalidError, match="credential") as caught:
-        RayExecutor(project.workspace, remote).__enter__()
+        RayExecutor(project.workspace, remote)._open()
     assert "hunter22" not in caught.value.message
+
+
+def test_without_ray_it_says_what_to_install(
+    project: Repo, folder_remote: RemoteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RemoteError, match="Ray is not installed") as caught:
+        RayExecutor(project.workspace, folder_remote).__enter__()
+    assert caught.value.hint == "pip install 'mlgit[ray]'"
 
 
 def script(code: str, folder: Path) -> subprocess.CompletedProcess[str]:

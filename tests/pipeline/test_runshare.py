@@ -202,6 +202,17 @@ def test_a_stage_is_looked_up_and_only_its_outputs_come(team: Team) -> None:
     assert runcache.lookup(store.backend, stage, seen, theirs.workspace.has) == record
 
 
+def test_repro_restores_what_others_ran_from_the_remote(team: Team) -> None:
+    team.run(team.mine, "push", "--run-cache")
+    theirs, ran = team.clone(), team.runs
+    team.set(theirs, 1)
+    said = team.run(theirs, "repro", "--pull", "evaluate")
+    assert "train: restored" in said
+    assert "evaluate: restored" in said
+    assert team.runs == ran
+    assert (theirs / "score" / "lines").read_text() == "1\nmodel: 1\n"
+
+
 # -- bundles -------------------------------------------------------------------------------------------------------
 
 

@@ -349,4 +349,7 @@ def _function() -> Callable[[Spec], Outcome]:
 
 def _unexpected(task: Task, error: Exception) -> MlgitError:
     what = (str(error).strip().splitlines() or [""])[-1]
-    return RemoteError(f"{task.address}: Ray could not run it: {type(error).__name__}: {what}")
+    return RemoteError(
+        f"{task.address}: Ray could not run it: {type(error).__name__}: {what}",
+        hint="the nodes' logs say more: /tmp/ray/session_latest/logs",
+    )

@@ -28,6 +28,7 @@ from typing import Any, Final, TypedDict, cast
 
 from mlgit import __version__, errors
 from mlgit.errors import LockedError, MissingError, MlgitError, RemoteError
+from mlgit.fs import atomic
 from mlgit.fs.lock import locked
 from mlgit.model.config import Config, RemoteConfig
 from mlgit.model.oid import Oid
@@ -45,8 +46,8 @@ from mlgit.work.workspace import Workspace
 OUTPUT_LIMIT: Final = 8 << 20
 """How many of the last bytes that a command writes are brought back."""
 _TICK: Final = 0.2
-_RAYS_OWN: Final = ("RAY_", "PYTHONBREAKPOINT", "SPT_NOENV")
-"""Beginnings of variables that Ray sets for its workers, and that mean nothing to commands, or mislead them."""
+_NOT_FOR_COMMANDS: Final = ("RAY_", "PYTHONBREAKPOINT", "SPT_NOENV", "MLGIT_", "_MLGIT_", "LANGUAGE")
+"""Beginnings of variables of a node that Ray or mlgit means for itself, or that change what commands write."""
 _DEATH_OF_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 Holding = tuple[str, str, int, "int | None"]
@@ -133,7 +134,7 @@ def run(spec: Spec, environment: Mapping[str, str], devices: Collection[str] = (
                 f"node {platform.node()} has {versions()}; this task comes from {spec['versions']}",
                 hint="install the same versions of both on every node",
             )
-        own = {name: value for name, value in environment.items() if not name.startswith(_RAYS_OWN)}
+        own = {name: value for name, value in environment.items() if not name.startswith(_NOT_FOR_COMMANDS)}
         if spec["devices"]:
             own["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
         with _folder(spec["address"]) as folder:
@@ -143,7 +144,8 @@ def run(spec: Spec, environment: Mapping[str, str], devices: Collection[str] = (
 
 
 def _run(spec: Spec, folder: Path, environment: Mapping[str, str]) -> Outcome:
-    (folder / ignore.NAME).write_bytes(spec["ignored"])
+    with atomic.disk_errors(folder):
+        (folder / ignore.NAME).write_bytes(spec["ignored"])
     here = Workspace(folder, Config(hash=spec["algorithm"]), None)
     remote = _remote(spec, here)
     inputs, outs = unpack(spec["inputs"]), tuple(map(RelPath, spec["outs"]))
@@ -245,12 +247,15 @@ def _folder(purpose: str) -> Iterator[Path]:
     comes first: a folder without one is nobody's to remove.
     """
     above = Path(tempfile.gettempdir()) / f"mlgit-{_user()}"
-    above.mkdir(mode=0o700, exist_ok=True)
-    if _user() != above.stat().st_uid and os.name != "nt":
+    with atomic.disk_errors(above):
+        above.mkdir(mode=0o700, exist_ok=True)
+        owner = above.lstat().st_uid
+    if owner != _user():
         raise errors.UnsafeError(f"{above} belongs to somebody else", hint="set TMPDIR on the node to another folder")
     folder = above / f"stage-{uuid.uuid4().hex}"
     with locked(folder.with_suffix(".lock"), purpose):
-        folder.mkdir()
+        with atomic.disk_errors(folder):
+            folder.mkdir()
         _sweep(above)
         try:
             yield folder
