@@ -48,7 +48,10 @@ def repro(
     ] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Tell which files stages touch and do not declare.")] = False,
     executor: Annotated[str, typer.Option("--executor", help="What runs the stages: local or ray.")] = "local",
-    address: Annotated[str | None, typer.Option("--address", help="The Ray cluster, as ray.init takes it.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Of the Ray cluster, HOST:PORT; by default the one this machine is part of."),
+    ] = None,
     remote: RemoteName = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object when done.")] = False,
     dry_run: DryRun = False,

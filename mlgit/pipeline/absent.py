@@ -27,6 +27,7 @@ class Absent:
         pointers: tracked paths that no stage makes.
         locked: the lock entries as they are now, by address.
         remote: where to get data from; None for the default remote.
+        remotes: opens each remote once.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Absent:
         pointers: Mapping[RelPath, Tracked],
         locked: Callable[[str], StageLock | None],
         remote: str | None,
+        remotes: sync.Remotes,
     ) -> None:
         self._workspace = workspace
         self._graph = graph
         self._pointers = pointers
         self._locked = locked
         self._remote = remote
+        self._remotes = remotes
 
     def content(self, path: RelPath) -> Content | None:
         """What the absent `path` should hold; None if nobody knows, or a stage has yet to make it.
@@ -50,15 +53,16 @@ class Absent:
             MlgitError: a folder that it is in has to be looked up in the remote, which failed.
         """
         target = self._target(path)
-        return None if target is None else sync.resolve(self._workspace, target, self._remote)
+        return None if target is None else sync.resolve(self._workspace, target, self._remote, self._remotes)
 
     def matching(self, pattern: str) -> Iterator[RelPath]:
         """The files that match `pattern` and are not on disk."""
         for path in (*self._pointers, *self._graph.makers):
             if may_hold(path, pattern) and not os.path.lexists(self._workspace.root / path):
                 target = self._target(path)
-                names = sync.files(self._workspace, target.tracked, self._remote) if target is not None else ()
-                yield from (name for name in names if matches(name, pattern))
+                if target is not None:
+                    names = sync.files(self._workspace, target.tracked, self._remote, self._remotes)
+                    yield from (name for name in names if matches(name, pattern))
 
     def bring(self, contents: Mapping[RelPath, Content]) -> None:
         """Get those of `contents` that are not on disk, from the cache or the remote, and put them there.
@@ -91,7 +95,7 @@ class Absent:
         lacking = sync.missing(self._workspace, targets)
         if lacking:
             with self._workspace.using_cache("repro"):
-                sync.fetch(self._workspace, lacking, self._remote)
+                sync.fetch(self._workspace, lacking, self._remote, remotes=self._remotes)
 
     def _target(self, path: RelPath) -> Target | None:
         found = owner(path, dict(self._pointers)) or self._made(path)

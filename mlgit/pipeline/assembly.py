@@ -59,10 +59,11 @@ class Assembly:
         if options.trace and not trace.available():
             raise UsageError("--trace needs strace, which is not here or may not trace", hint="apt install strace")
         locks = Locks(self.workspace.root, self.project)
-        absent = self._absent(locks, options.remote) if options.pull else None
+        remotes = sync.Remotes(self.workspace)
+        absent = self._absent(locks, options.remote, remotes) if options.pull else None
         setting = replace(self._setting(), hermetic=options.hermetic, trace=options.trace, absent=absent)
         if options.executor == "ray":
-            setting = replace(setting, bring=self._bring(options.remote))
+            setting = replace(setting, bring=self._bring(options.remote, remotes))
         with self._alone("repro"), self._executor(options) as executor:
             run = Reproduction(
                 self.workspace,
@@ -73,7 +74,7 @@ class Assembly:
                 setting=setting,
                 executor=executor,
                 capacity=self._capacity(options),
-                remote_runs=RemoteRuns(self.workspace, options.remote) if options.pull else None,
+                remote_runs=RemoteRuns(self.workspace, options.remote, remotes) if options.pull else None,
                 on_event=self.on_event,
             )
             return run.run()
@@ -113,17 +114,16 @@ class Assembly:
             return capacity(options.jobs, self.environment)
         return Capacity(options.jobs, 0.0, 0, [])  # a cluster shares out its own resources
 
-    def _absent(self, locks: Locks, remote: str | None) -> Absent:
+    def _absent(self, locks: Locks, remote: str | None, remotes: sync.Remotes) -> Absent:
         pointers = {
             path: Tracked(path, one.content, pointer_path(path), remote=one.remote)
             for path, one in read_pointers(self.snapshot).items()
         }
-        return Absent(self.workspace, self.graph, pointers, locks.current.get, remote)
+        return Absent(self.workspace, self.graph, pointers, locks.current.get, remote, remotes)
 
-    def _bring(self, remote: str | None) -> Callable[[Iterable[Content]], None]:
+    def _bring(self, remote: str | None, remotes: sync.Remotes) -> Callable[[Iterable[Content]], None]:
         """Gets outputs from the remote that a cluster has put them into."""
-        store = functools.cache(lambda: sync.open_remote(self.workspace, self.workspace.config.pick(remote)))
-        return lambda contents: sync.bring(self.workspace, contents, store())
+        return lambda contents: sync.bring(self.workspace, contents, remotes.open(remote))
 
     @contextlib.contextmanager
     def _alone(self, purpose: str) -> Iterator[None]:

@@ -44,6 +44,11 @@ _THREADS: Final = (
 """Sums of floats depend on how many threads share the work, so this is more than a matter of speed."""
 
 
+def passed_on(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Those of `inherited` that commands may see."""
+    return {name: value for name, value in inherited.items() if not name.startswith(_OWN) and name not in _DROPPED}
+
+
 def variables(stage: Stage, inherited: Mapping[str, str], devices: Sequence[str | int] = ()) -> dict[str, str]:
     """All variables for the command of `stage`.
 
@@ -52,8 +57,7 @@ def variables(stage: Stage, inherited: Mapping[str, str], devices: Sequence[str 
         devices: the GPUs it has been given, as CUDA numbers or names them; without any, those that the user's own
             `CUDA_VISIBLE_DEVICES` shows stay visible.
     """
-    made = {name: value for name, value in inherited.items() if not name.startswith(_OWN) and name not in _DROPPED}
-    made |= _FIXED
+    made = passed_on(inherited) | _FIXED
     made |= dict.fromkeys(_THREADS, str(max(1, int(stage.resources.cpus))))
     if devices:
         made["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, devices))

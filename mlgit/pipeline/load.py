@@ -28,12 +28,14 @@ class Project:
         stages: by address, in the order of the files and of the stages in them.
         locked: by address, only for stages that ran.
         tracked: paths that pointer files own, with the pointer's path.
+        variables: stage file → the files that its templates take values from.
     """
 
     files: dict[RelPath, StageFile] = field(default_factory=dict)
     stages: dict[str, Stage] = field(default_factory=dict)
     locked: dict[str, StageLock] = field(default_factory=dict)
     tracked: dict[RelPath, RelPath] = field(default_factory=dict)
+    variables: dict[RelPath, frozenset[RelPath]] = field(default_factory=dict)
 
 
 def load(snapshot: Snapshot) -> Project:
@@ -95,7 +97,14 @@ def _load_file(snapshot: Snapshot, path: RelPath, project: Project) -> None:
     data = snapshot.read(path)
     if data is None:
         return
-    file = stagefile.decode(data, path, snapshot.read)
+    asked: set[RelPath] = set()
+
+    def read(file: RelPath) -> bytes | None:
+        asked.add(file)
+        return snapshot.read(file)
+
+    file = stagefile.decode(data, path, read)
+    project.variables[path] = frozenset(asked)
     project.files[path] = file
     project.stages.update((one.address, one) for one in file.stages.values())
     locked = snapshot.read(lock_path(path))

@@ -35,7 +35,7 @@ class Options:
         trace: tell which files commands touch without declaring them.
         pull: get what is missing from the remote: inputs of stages that must run, and results of earlier runs.
         executor: what runs the commands: this machine or a Ray cluster.
-        address: where the Ray cluster is; None lets Ray find or start one.
+        address: of the Ray cluster, HOST:PORT; None for the one that this machine is part of.
         remote: the remote for `pull` and for what travels to and from a cluster; None for the default one.
     """
 

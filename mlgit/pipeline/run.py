@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from mlgit.errors import MlgitError, StageError
+from mlgit.errors import MissingError, MlgitError, StageError
 from mlgit.model.lock import StageLock
 from mlgit.model.runrecord import RunRecord
 from mlgit.model.stage import Resources, Stage
@@ -89,7 +89,7 @@ class Reproduction:
         weight = self._weight if options.jobs > 1 else None
         self._schedule = Schedule(graph, select(graph, options), weight)
         self._messages: queue.SimpleQueue[OutputLine | tuple[str, Result]] = queue.SimpleQueue()
-        self._prepared: deque[tuple[Stage, Seen, Step]] = deque()
+        self._prepared: deque[tuple[Attempt, Step]] = deque()
         self._running: dict[str, Attempt] = {}
         self._error: MlgitError | None = None
         self._failed: dict[str, str] = {}
@@ -179,7 +179,9 @@ class Reproduction:
         if step.action == "run":
             if not self._executor.apart:
                 self._capacity.check(stage)
-            self._prepared.append((stage, seen, step))
+            apart = self._executor.apart
+            attempt = Attempt(self._workspace, self._setting, self._outputs, stage, seen, apart=apart)
+            self._prepared.append((attempt, step))
             return
         if step.action == "restore" and step.entry is not None:
             self._restore(stage, seen, step, step.entry)
@@ -195,12 +197,20 @@ class Reproduction:
             record = runcache.lookup(self._workspace.store.backend, stage, seen, self._has)
             if record is None and self._remote_runs is not None:
                 record = self._remote_runs.lookup(stage, seen)
-                if record is not None:
-                    with self._workspace.using_cache("repro"):
-                        self._remote_runs.bring(stage, record)
+                if record is not None and not self._bring(stage, record, self._remote_runs):
+                    record = None
             return record
 
         return find
+
+    def _bring(self, stage: Stage, record: RunRecord, remote: RemoteRuns) -> bool:
+        """Fetch what a run elsewhere made; false if the remote does not have it although it says so."""
+        try:
+            with self._workspace.using_cache("repro"):
+                remote.bring(stage, record)
+        except MissingError:
+            return False
+        return True
 
     def _restore(self, stage: Stage, seen: Seen, step: Step, entry: StageLock) -> None:
         with self._workspace.writing("repro"):
@@ -215,18 +225,16 @@ class Reproduction:
 
     def _start_prepared(self) -> None:
         """Start every stage that is decided about and fits beside those that run."""
-        waiting: list[tuple[Stage, Seen, Step]] = []
+        waiting: list[tuple[Attempt, Step]] = []
         while self._prepared and self._error is None:
-            stage, seen, step = self._prepared.popleft()
+            attempt, step = self._prepared.popleft()
+            stage = attempt.stage
             devices = self._capacity.take(stage.address, _ELSEWHERE if self._executor.apart else stage.resources)
             if devices is None:
-                waiting.append((stage, seen, step))
+                waiting.append((attempt, step))
                 continue
+            self._running[stage.address] = attempt
             with self._failures(stage.address):
-                attempt = Attempt(
-                    self._workspace, self._setting, self._outputs, stage, seen, apart=self._executor.apart
-                )
-                self._running[stage.address] = attempt
                 self._emit(StageStarted(stage.address, stage.command, step.reason))
                 self._launch(attempt, devices)
         self._prepared.extend(waiting)

@@ -199,7 +199,7 @@ def resolve(workspace: Workspace, target: Target, remote: str | None, remotes: R
     return None
 
 
-def files(workspace: Workspace, tracked: Tracked, remote: str | None) -> Iterator[RelPath]:
+def files(workspace: Workspace, tracked: Tracked, remote: str | None, remotes: Remotes) -> Iterator[RelPath]:
     """Every file of a tracked output, from its folders alone, which are fetched if need be.
 
     Raises:
@@ -215,8 +215,7 @@ def files(workspace: Workspace, tracked: Tracked, remote: str | None) -> Iterato
             yield path
             continue
         if workspace.store.missing([entry.oid]):
-            config = workspace.config.pick(tracked.remote or remote)
-            _fetch_one(workspace, entry.oid, open_remote(workspace, config))
+            _fetch_one(workspace, entry.oid, remotes.open(tracked.remote or remote))
         pending += [(path.child(one.name), one) for one in workspace.store.tree(entry.oid).entries]
 
 

@@ -381,8 +381,9 @@ def test_a_repository_in_a_subfolder_of_git(git_folder: Path, cli: Cli) -> None:
     refused(cli("add", "../x", cwd=folder, code=2), "outside the repository")
 
 
-def test_init_twice(repo: Repo, cli: Cli) -> None:
-    said = cli("init", cwd=repo.root)
+def test_init_twice(git_folder: Path, cli: Cli) -> None:
+    cli("init", cwd=git_folder)
+    said = cli("init", cwd=git_folder)
     assert "already; nothing changed" in said.err
 
 

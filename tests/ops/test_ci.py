@@ -224,6 +224,28 @@ def test_only_stages_that_a_change_concerns_are_looked_at(trained):
     assert concerned("params.yaml") == ["train"]
 
 
+PATTERNS = """\
+stages:
+  split: {cmd: mkdir parts; cp raw.txt parts/a.txt; cp raw.txt parts/b.txt, deps: [raw.txt], outs: [parts]}
+  join: {cmd: 'cat parts/*.txt code/*.py > all-${rate}', deps: ['parts/*.txt', 'code/*.py'], outs: ['all-${rate}']}
+"""
+
+
+def test_patterns_and_templates_are_looked_into(project):
+    project.write({"mlgit.yaml": PATTERNS, "params.yaml": "rate: 1\n", "raw.txt": "raw\n", "code/a.py": "a\n"})
+    run(project.root, "add", "raw.txt")
+    run(project.root, "repro")
+    project.commit({})
+    assert stale(project) == {}
+    currency = Currency(project.repo, Staged(project.repo.git), None)
+    for name in ("params.yaml", "code/new.py"):
+        assert "join" in [one.name for one in currency.concerned({project.repo.path(name, project.root)})]
+    project.commit({"code/b.py": "b\n"})
+    assert stale(project) == {"join": "dependency code/b.py is new"}
+    project.commit({"code/b.py": None, "params.yaml": "rate: 2\n"})
+    assert "the command changed" in stale(project)["join"]
+
+
 def test_a_parameter_that_is_gone_is_an_error_with_its_place(trained):
     trained.commit({"params.yaml": "rate: 1\n"})
     with pytest.raises(InvalidError, match=r"nested\.depth"):

@@ -81,7 +81,7 @@ def test_stages_that_need_not_wait_run_at_the_same_time(make: Callable[..., Proj
     assert set(outcome.ran) == {"a", "b", "c"}
     assert outcome.ran[-1] == "c"
     assert project.read("c") == "a\nb\n"
-    assert project.repro(jobs=2).skipped == ("a", "b", "c")
+    assert set(project.repro(jobs=2).skipped) == {"a", "b", "c"}
 
 
 def test_a_failure_lets_those_that_run_beside_it_finish_and_starts_no_more(make: Callable[..., Project]) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from mlgit.errors import InvalidError, UnsafeError
 from mlgit.model import lock, pointer, stage
+from mlgit.model.glob import matches, may_hold
 from mlgit.model.lock import StageLock
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
@@ -42,6 +43,7 @@ class Currency:
     def __init__(self, repo: Repo, snapshot: Snapshot, commit: str | None) -> None:
         self._repo = repo
         self._commit = commit
+        self._snapshot = snapshot
         self._params = ParamFiles(snapshot.read)
         self.project: Project = load(snapshot)
         self._held = Held(repo, snapshot, commit, self.project)
@@ -51,9 +53,11 @@ class Currency:
         folders = {path.parent for path in paths if path.name in (stage.NAME, lock.NAME)}
         touched = {RelPath(path.removesuffix(pointer.SUFFIX)) for path in paths}
         for one in self.project.stages.values():
-            reads = (*one.inputs, *(out.path for out in one.outs if not out.cache))
+            globs = [path for path in touched if any(may_hold(path, glob) for glob in one.globs)]
+            reads = (*one.inputs, *globs, *(out.path for out in one.outs if not out.cache))
             near = (path.within(read) or read.within(path) for read in reads for path in touched)
-            if one.file.parent in folders or any(near):
+            templates = self.project.variables.get(one.file, frozenset())
+            if one.file.parent in folders or not templates.isdisjoint(paths) or any(near):
                 yield one
 
     def status(self, stage: Stage) -> StageStatus:
@@ -68,7 +72,8 @@ class Currency:
         refs = [ref for ref in stage.params if ref.file not in made]
         params = self._params.values(refs, f"stage {stage.address!r}")
         params |= {file: recorded.params.get(file, {}) for file in made}
-        deps = {path: self._present(path, recorded.deps.get(path)) for path in stage.deps}
+        matching = (path for glob in stage.globs for path in self._matching(glob, recorded))
+        deps = {path: self._present(path, recorded.deps.get(path)) for path in (*stage.deps, *matching)}
         committed = {out.path: recorded.outs.get(out.path) for out in stage.outs if not out.cache}
         outs = {path: self._present(path, content) for path, content in committed.items()}
         changes = (
@@ -76,6 +81,12 @@ class Currency:
             *output_changes(locked, Seen(outs=outs)),
         )
         return StageStatus(stage.address, stage, () if stage.frozen else changes)
+
+    def _matching(self, glob: str, recorded: StageLock) -> Iterator[RelPath]:
+        """Files that a dependency given as a pattern stands for, as far as Git, stages and the lock tell."""
+        made = (out.path for one in self.project.stages.values() for out in one.outs)
+        names = {*self._snapshot.paths(), *made, *self.project.tracked, *recorded.deps}
+        yield from sorted(path for path in names if matches(path, glob) and not path.endswith(pointer.SUFFIX))
 
     def _present(self, path: RelPath, recorded: Content | None) -> Content | None:
         """What `path` holds, or what the lock says where that is as good as known."""

@@ -35,6 +35,7 @@ from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
 from mlgit.model.tree import Content
 from mlgit.pipeline import scratch
+from mlgit.pipeline.environment import passed_on
 from mlgit.pipeline.executors.local import LocalExecutor
 from mlgit.pipeline.task import Result, Task
 from mlgit.store import transfer
@@ -46,8 +47,8 @@ from mlgit.work.workspace import Workspace
 OUTPUT_LIMIT: Final = 8 << 20
 """How many of the last bytes that a command writes are brought back."""
 _TICK: Final = 0.2
-_NOT_FOR_COMMANDS: Final = ("RAY_", "PYTHONBREAKPOINT", "SPT_NOENV", "MLGIT_", "_MLGIT_", "LANGUAGE")
-"""Beginnings of variables of a node that Ray or mlgit means for itself, or that change what commands write."""
+_RAYS_OWN: Final = ("RAY_", "PYTHONBREAKPOINT", "SPT_NOENV")
+"""Beginnings of variables of a node that Ray means for itself."""
 _DEATH_OF_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 Holding = tuple[str, str, int, "int | None"]
@@ -134,7 +135,7 @@ def run(spec: Spec, environment: Mapping[str, str], devices: Collection[str] = (
                 f"node {platform.node()} has {versions()}; this task comes from {spec['versions']}",
                 hint="install the same versions of both on every node",
             )
-        own = {name: value for name, value in environment.items() if not name.startswith(_NOT_FOR_COMMANDS)}
+        own = {name: value for name, value in passed_on(environment).items() if not name.startswith(_RAYS_OWN)}
         if spec["devices"]:
             own["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
         with _folder(spec["address"]) as folder:
