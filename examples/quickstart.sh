@@ -163,6 +163,8 @@ said 'everything is up to date'
 step '6. Try a parameter on a branch: only what depends on it runs'
 run git checkout --quiet -b looser
 set_c 1.0
+run mlgit why train
+said 'train.c: 0.1 → 1.0' 'downstream: evaluate'
 repro_runs train evaluate
 run mlgit params diff main
 said train.c
@@ -243,5 +245,19 @@ for copy in one two; do
 done
 run diff -r --exclude=.git --exclude=.mlgit "$work/one" "$work/two"
 ok 'data, model, metrics, plots, pointer and lock are identical'
+
+step '15. Proven, not believed: every stage once more, in a folder that holds only what it declares'
+run mlgit verify --jobs 2
+said 'Verify: passed'
+say '' '$ edit mlgit.yaml: train no longer declares table.py, which train.py imports'
+awk '/^  train:/ { inside = 1 } /^  evaluate:/ { inside = 0 } !(inside && /- table.py/)' mlgit.yaml >"$out"
+cp "$out" mlgit.yaml
+expect 17 mlgit repro --hermetic train
+said 'reads table.py, which it does not declare' 'add `- table.py` under `deps:` of stage train in mlgit.yaml'
+
+step '16. Where does the model come from?'
+cd "$work/colleague"
+run mlgit lineage models/model.joblib
+said 'python train.py' data/raw.csv
 
 printf '\n\nquickstart: every step came out as told\n'
