@@ -41,15 +41,15 @@ class Lines:
         self.tail: deque[str] = deque(maxlen=TAIL)
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[str]:
-        """Take a piece of output; gives the lines that are whole now."""
+    def feed(self, data: bytes, *, every: bool = True) -> list[str]:
+        """Take a piece of output; gives the lines that are whole now, without `every` only the last of them."""
         *whole, self._rest = (self._rest + data).split(b"\n")
         if b"\r" in self._rest:
             self._rest = _drawn_last(self._rest) + b"\r" * self._rest.endswith(b"\r")
         if len(self._rest) > _LONGEST:
             whole.append(self._rest)
             self._rest = b""
-        found = [_readable(line) for line in whole]
+        found = [_readable(line) for line in (whole if every else whole[-TAIL:])]
         self.tail.extend(found)
         return found
 
@@ -87,9 +87,11 @@ class View:
 
     Attributes:
         streams: all that stages write is seen as it comes.
+        lists: every line is wanted; it takes long to make millions of them fit to be seen.
     """
 
     streams = False
+    lists = False
 
     def say(self, line: str) -> None:
         """A line of mlgit's own, which stays."""
@@ -148,6 +150,8 @@ class _Stream(View):
 class _Prefixed(View):
     """Several stages at once on no terminal: every line with the name of its stage."""
 
+    lists = True
+
     def say(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
@@ -204,7 +208,7 @@ class _Live(View):
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         drawing = Live(
             console=console,
-            get_renderable=lambda: self._picture(console.height),
+            get_renderable=lambda: self._picture(*console.size),
             transient=True,
             refresh_per_second=8,
             redirect_stdout=False,
@@ -213,19 +217,22 @@ class _Live(View):
         drawing.start()
         return drawing
 
-    def _picture(self, height: int) -> Group:
+    def _picture(self, width: int, height: int) -> Group:
         """Called from the thread that draws: it looks at copies."""
+        from rich.cells import cell_len
         from rich.console import Group
         from rich.text import Text
 
         now = time.monotonic()
         running = [(render.printable(address), *state) for address, state in list(self._running.items())]
         shown = running[: max(height - 3, 1)]
-        widest = min(max((len(name) for name, *_ in shown), default=0), 40)
+        widest = min(max((cell_len(name) for name, *_ in shown), default=0), max(width // 3, 12))
         rows = []
         for name, began, lines in shown:
+            title = Text(name, "bold")
+            title.truncate(widest, overflow="ellipsis", pad=True)
             row = Text(no_wrap=True, overflow="ellipsis")
-            row.append(f"{name:<{widest}}", "bold")
+            row.append_text(title)
             row.append(f"  {clock(now - began):>7}  ")
             row.append(lines.last, "dim")
             rows.append(row)

@@ -89,6 +89,7 @@ class LazyCommands(dict[str, Any]):
         alone.registered_commands = [one for one in module.app.registered_commands if _name(one) == name]
         alone.registered_groups = [one for one in module.app.registered_groups if one.name == name]
         self[name] = typer.main.get_group(alone).commands[name]
+        _name_values(self[name])
         return self[name]
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -101,6 +102,15 @@ class LazyCommands(dict[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
+
+
+def _name_values(command: Any) -> None:
+    """Let `--help` call an option's value by the option's name, as the reference does, and not by its Python type."""
+    for one in command.params:
+        if one.param_type_name == "option" and not one.is_flag:
+            one.metavar = one.metavar or one.name.upper()
+    for below in getattr(command, "commands", {}).values():
+        _name_values(below)
 
 
 def _name(info: Any) -> str:

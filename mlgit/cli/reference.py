@@ -40,7 +40,7 @@ def reference() -> str:
         "`mlgit [OPTIONS] COMMAND [ARGUMENTS]`. `mlgit COMMAND --help` prints the same as below.",
         "",
         "Results go to stdout, everything else to stderr. Every command that reports takes `--json` (one object with",
-        "`version` and `kind`) or `--md`.",
+        "`version` and `kind`, see [JSON](json.md)) or `--md`.",
         "Paths are seen from the folder you stand in; in JSON they are seen from the repository's root.",
         "",
         "## Options of `mlgit` itself",
@@ -75,7 +75,7 @@ def _section(path: str, command: Any) -> list[str]:
 
 
 def _argument(one: Any) -> str:
-    name = one.name.upper() + ("..." if one.nargs == -1 else "")
+    name = (one.metavar or one.name.upper()) + ("..." if one.nargs == -1 else "")
     return name if one.required else f"[{name}]"
 
 

@@ -42,8 +42,15 @@ def add(
     if default:
         changes["core.remote"] = name
     open_backend(stored, {}, repo.root)
-    repo.workspace.trust.add(stored)
     _write(session, changes, f"remote {name} is at {redact(url)}" + ", the default" * default, local=local)
+    repo.workspace.trust.add(_place(session, name))
+
+
+def _place(session: Session, name: str) -> str:
+    """Where the remote is by the configuration as it was just written."""
+    from mlgit.repo import Repo
+
+    return Repo(session.repo.root).config.pick(name).place
 
 
 def _write(session: Session, changes: dict[str, str], said: str, *, local: bool) -> None:
@@ -89,7 +96,8 @@ def modify(
 
     session = session_of(context)
     repo = session.repo
-    repo.config.pick(name)
+    trust = repo.workspace.trust
+    known = trust.has(repo.config.pick(name).place)
     key = f"remotes.{name}.{option}"
     if unset == (value is not None):
         raise UsageError("give a value, or --unset", hint=f"mlgit remote modify {name} {option} VALUE")
@@ -100,8 +108,9 @@ def modify(
         value = stored_url(value, session.cwd, repo.root) if option == "url" else value
         layer = config.assign(layer, key, value)
     path = repo.write_layer(layer)
-    if value is not None and (option == "url" or local):
-        repo.workspace.trust.add(value if option == "url" else repo.config.pick(name).url)
+    typed = value is not None and (option == "url" or local)
+    if typed or (known and option != "url"):
+        trust.add(_place(session, name))
     render.say(session, f"remote {name}: {option} {'removed' if value is None else 'set'}")
     if not local:
         offer(session, [path])

@@ -76,10 +76,13 @@ def fail(error: MlgitError, session: Session | None = None) -> None:
             sys.stderr.write(f"{title}: {printable(session.as_typed(text) if session else text)}\n")
 
 
+_CONTROLS: Final = {code: chr(code).encode("unicode_escape").decode() for code in (*range(32), 127) if code != 10}
+
+
 def printable(text: str) -> str:
     """`text` with control and direction-changing characters escaped, line ends kept."""
-    if text.isascii() and text.isprintable():
-        return text
+    if text.isascii():
+        return text if text.isprintable() else text.translate(_CONTROLS)
     return "".join(one if one == "\n" or _harmless(one) else one.encode("unicode_escape").decode() for one in text)
 
 

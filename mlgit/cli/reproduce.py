@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from mlgit.cli import render, words
-from mlgit.cli.options import DryRun, RemoteName
+from mlgit.cli.options import DryRun, RemoteName, Yes
 from mlgit.cli.session import Session, session_of
+from mlgit.cli.sync import confirm
 from mlgit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,11 +35,15 @@ def repro(
         bool, typer.Option("--pipeline", "-p", help="All that is connected with the targets, up and down.")
     ] = False,
     everything: Annotated[bool, typer.Option("--all", "-P", help="Every stage of the repository.")] = False,
-    glob: Annotated[bool, typer.Option("--glob", help="Targets are patterns of stage names, as `train-*`.")] = False,
+    glob: Annotated[bool, typer.Option("--glob", help="Targets are patterns of stage names, as `train@*`.")] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", "-j", min=0, help="Stages at a time, 0 for all that fit; on this machine 1 if left out."
+            "--jobs",
+            "-j",
+            metavar="N",
+            min=0,
+            help="Stages at a time, 0 for all that fit; on this machine 1 if left out.",
         ),
     ] = None,
     keep_going: Annotated[bool, typer.Option("--keep-going", "-k", help="Go on with what a failure leaves.")] = False,
@@ -53,6 +58,7 @@ def repro(
         typer.Option("--address", help="Of the Ray cluster, HOST:PORT; by default the one this machine is part of."),
     ] = None,
     remote: RemoteName = None,
+    yes: Yes = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object when done.")] = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -61,13 +67,15 @@ def repro(
     from mlgit.pipeline.plan import Options
 
     session = session_of(context)
+    if remote is not None:
+        session.repo.config.pick(remote)
     options = Options(
         targets=_targets(session, targets or [], everything=everything, glob=glob, whole=whole),
         force=force,
         single=single,
         downstream=downstream,
         keep_going=keep_going,
-        jobs=_jobs(jobs, executor),
+        jobs=at_a_time(jobs, executor),
         hermetic=hermetic,
         trace=trace,
         pull=pull,
@@ -80,6 +88,8 @@ def repro(
     if dry_run:
         _foretell(session, options)
     else:
+        if executor == "ray":
+            confirm(session, session.repo.config.pick(remote).name, yes)
         _reproduce(session, options, json)
 
 
@@ -97,15 +107,16 @@ _EXCLUSIVE: Final = (
     ("--json", "--dry-run", "choose one"),
 )
 _NEEDED: Final = (
-    ("--glob", ("targets",), "name a pattern: mlgit repro --glob 'train-*'"),
+    ("--glob", ("targets",), "name a pattern: mlgit repro --glob 'train@*'"),
     ("--address", ("--executor ray",), "add --executor ray"),
     ("--remote", ("--pull", "--executor ray"), "add --pull, or --executor ray"),
+    ("--yes", ("--executor ray",), "nothing else is asked"),
 )
 
 
 _NAMES: Final = {"targets": "targets", "dry_run": "--dry-run", "whole": "--pipeline", "everything": "--all"}
 _EXECUTORS: Final = ("local", "ray")
-_CLUSTER: Final = 1000
+_CLUSTER: Final = 200
 """Stages that a cluster is given at a time, if nobody says how many."""
 
 
@@ -125,7 +136,7 @@ def _refuse(parameters: dict[str, Any]) -> None:
             raise UsageError(f"{one} means nothing without {' or '.join(others)}", hint=hint)
 
 
-def _jobs(typed: int | None, executor: str) -> int:
+def at_a_time(typed: int | None, executor: str) -> int:
     """How many stages at a time; a cluster takes what it is given and knows itself what fits."""
     import os
 

@@ -29,19 +29,26 @@ Stages = Annotated[list[str], typer.Argument(help="Names or addresses of stages.
 def add(
     context: typer.Context,
     command: Annotated[list[str], typer.Argument(help="The command: one quoted text, or words.")],
-    name: Annotated[str, typer.Option("--name", "-n", help="Name of the stage.")],
-    deps: Annotated[Paths, typer.Option("--deps", "-d", help="A file or folder it reads.")] = None,
+    name: Annotated[str, typer.Option("--name", "-n", metavar="NAME", help="Name of the stage.")],
+    deps: Annotated[Paths, typer.Option("--deps", "-d", metavar="PATH", help="A file or folder it reads.")] = None,
     params: Annotated[
-        Paths, typer.Option("--params", "-p", help="[FILE:]KEY it reads; params.yaml if no file.")
+        Paths,
+        typer.Option("--params", "-p", metavar="[FILE:]KEY", help="A parameter it reads, of params.yaml if no FILE."),
     ] = None,
-    outs: Annotated[Paths, typer.Option("--outs", "-o", help="A file or folder it writes.")] = None,
-    outs_no_cache: Annotated[Paths, typer.Option("--outs-no-cache", "-O", help="An output kept in Git.")] = None,
-    metrics: Annotated[Paths, typer.Option("--metrics", "-m", help="A metrics file, cached.")] = None,
-    metrics_no_cache: Annotated[Paths, typer.Option("--metrics-no-cache", "-M", help="A metrics file in Git.")] = None,
-    plots: Annotated[Paths, typer.Option("--plots", help="A plots file, cached.")] = None,
-    plots_no_cache: Annotated[Paths, typer.Option("--plots-no-cache", help="A plots file in Git.")] = None,
-    wdir: Annotated[str | None, typer.Option("--wdir", "-w", help="Folder the command runs in.")] = None,
-    desc: Annotated[str | None, typer.Option("--desc", help="A description.")] = None,
+    outs: Annotated[Paths, typer.Option("--outs", "-o", metavar="PATH", help="A file or folder it writes.")] = None,
+    outs_no_cache: Annotated[
+        Paths, typer.Option("--outs-no-cache", "-O", metavar="PATH", help="An output kept in Git.")
+    ] = None,
+    metrics: Annotated[Paths, typer.Option("--metrics", "-m", metavar="PATH", help="A metrics file, cached.")] = None,
+    metrics_no_cache: Annotated[
+        Paths, typer.Option("--metrics-no-cache", "-M", metavar="PATH", help="A metrics file in Git.")
+    ] = None,
+    plots: Annotated[Paths, typer.Option("--plots", metavar="PATH", help="A plots file, cached.")] = None,
+    plots_no_cache: Annotated[
+        Paths, typer.Option("--plots-no-cache", metavar="PATH", help="A plots file in Git.")
+    ] = None,
+    wdir: Annotated[str | None, typer.Option("--wdir", "-w", metavar="DIR", help="Folder the command runs in.")] = None,
+    desc: Annotated[str | None, typer.Option("--desc", metavar="TEXT", help="A description.")] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Append a stage to mlgit.yaml, which keeps its comments."""

@@ -56,7 +56,7 @@ def push(
         render.plan(session, _foresee_push(session, chosen, remote, run_cache))
         return
     for name in sharing.destinations(chosen):
-        _confirm(session, name, yes)
+        confirm(session, name, yes)
     with repo.workspace.using_cache("push"), bar(session, "pushing") as progress:
         done = sharing.push(chosen, progress)
     _summary(session, "pushed", "to", done, started)
@@ -73,22 +73,22 @@ def _foresee_push(session: Session, chosen: list[Target], remote: str | None, ru
         yield f"push to {name} the run records that it lacks, and what those runs produced"
 
 
-def _confirm(session: Session, name: str, yes: bool) -> None:
+def confirm(session: Session, name: str, yes: bool) -> None:
     """Ask once before data goes to a place that a commit named rather than this user."""
     from mlgit.model.secret import redact
 
     remote = session.repo.config.pick(name)
-    url = remote.url
-    if remote.own or session.repo.workspace.trust.has(url):
+    place = remote.place
+    if remote.own or session.repo.workspace.trust.has(place):
         return
     if not yes:
-        question = f"push to {name} at {redact(url)}, which the repository's configuration names?"
+        question = f"push to {name} at {redact(place)}, which the repository's configuration names?"
         if not session.ask or not typer.confirm(question, err=True):
             raise RefusedError(
-                f"not pushed: remote {name} is at {redact(url)}, named by a commit and never used from here",
+                f"not pushed: remote {name} is at {redact(place)}, named by a commit and never used from here",
                 hint="if that is the right place: `mlgit push --yes`",
             )
-    session.repo.workspace.trust.add(url)
+    session.repo.workspace.trust.add(place)
 
 
 @app.command()

@@ -23,18 +23,23 @@ def verify(
         list[str] | None,
         typer.Argument(help="Stages, stage files or outputs; all if left out.", autocompletion=words.stages),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Run this many stages at once.")] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", metavar="N", min=0, help="Stages at a time, 0 for all that fit.")
+    ] = 1,
     json: Json = False,
     md: Markdown = False,
 ) -> None:
     """Run stages again in a clean folder and compare what they write; exit 1 if it differs."""
+    from mlgit.cli.reproduce import at_a_time
     from mlgit.ops.verify import report as proof
 
     session = session_of(context)
     repo = session.repo
     pipeline = repo.pipeline
     addresses = pipeline.find(targets or [], session.here)
-    reruns = pipeline.rerun(addresses, session.environment, lambda event: _tell(session, event), jobs=jobs)
+    reruns = pipeline.rerun(
+        addresses, session.environment, lambda event: _tell(session, event), jobs=at_a_time(jobs, "local")
+    )
     report, failure = proof.verify(repo, reruns)
     render.report(session, report, json=json, md=md)
     if failure is not None:

@@ -82,7 +82,7 @@ class Watcher:
 
     def _output(self, address: str, data: bytes) -> None:
         lines = self._lines.setdefault(address, Lines())
-        self._view.output(address, data, lines.feed(data))
+        self._view.output(address, data, lines.feed(data, every=self._view.lists))
 
     def _end_line(self, address: str) -> None:
         if address in self._lines:

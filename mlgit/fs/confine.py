@@ -158,18 +158,32 @@ class Folder:
         """Set the permission bits of `name`, which the caller knows to be no link."""
         os.chmod(self._name(name), mode, dir_fd=self._fd)
 
-    def remove(self, name: str) -> None:
-        """Delete the file, link or whole folder `name`; fine if it is gone."""
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Delete the file, link or whole folder `name`; fine if it is gone.
+
+        Args:
+            force: also from folders whose owner took away the right to look into them or to change them.
+        """
         found = self.stat(name)
         if found is None:
             return
         if stat.S_ISDIR(found.st_mode):
+            if force and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+                os.chmod(self._name(name), stat.S_IRWXU, dir_fd=self._fd)
             with self._open_folder(name) as below:
                 for entry in list(below.scan()):
-                    below.remove(entry.name)
+                    below.remove(entry.name, force=force)
             self.rmdir(name)
         else:
             os.unlink(self._name(name), dir_fd=self._fd)
+
+    def sweep(self, name: str) -> bool:
+        """Delete a temporary file or folder by force; whether it is gone: one that resists is in nobody's way."""
+        try:
+            self.remove(name, force=True)
+        except (OSError, RecursionError):  # immutable, mounted, or nested without end
+            return False
+        return True
 
     def rmdir(self, name: str) -> None:
         """Delete the folder `name` if it is empty."""

@@ -32,6 +32,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "cache.dir": None,
     "cache.links": ["reflink", "copy"],
 }
+_WHERE: Final = ("account_name", "container", "endpoint_url", "project")
 _REMOTE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -42,13 +43,18 @@ class RemoteConfig:
     Attributes:
         url: a URL, or a folder; a relative one is seen from the `.mlgit` folder.
         options: as its fsspec file system takes them; may hold credentials, so printing a `RemoteConfig` hides those.
-        own: whether this machine's own configuration names the url, and not only a commit.
+        own: whether this machine's own configuration says where it is, and no commit has a part in that.
     """
 
     name: str
     url: str
     options: Mapping[str, Any] = field(default_factory=dict)
     own: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where data goes: the url, and the options that send the same url to another host or account."""
+        return " ".join([self.url, *(f"{key}={value!r}" for key, value in _where(self.options).items())])
 
     def __repr__(self) -> str:
         return f"RemoteConfig({self.name!r}, {redact(self.url)!r}, {mask(self.options)!r})"
@@ -165,10 +171,23 @@ def merge(*layers: Layer) -> Config:
         cache_dir=cache.get("dir"),
         links=tuple(cache.get("links", _DEFAULTS["cache.links"])),
         remotes={
-            name: _remote(name, options, own=any("url" in layer.get(name, {}) for layer in own))
+            name: _remote(name, options, own=_is_own(options, [layer.get(name, {}) for layer in own]))
             for name, options in sorted(remotes.items())
         },
     )
+
+
+def _is_own(options: Mapping[str, Any], own: list[Mapping[str, Any]]) -> bool:
+    return all(any(key in layer for layer in own) for key in ("url", *_where(options)))
+
+
+def _where(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that tell where data goes; of `client_kwargs`, which may hold credentials, the endpoint alone."""
+    found = {key: options[key] for key in _WHERE if key in options}
+    below = options.get("client_kwargs")
+    if isinstance(below, Mapping) and "endpoint_url" in below:
+        found["client_kwargs"] = below["endpoint_url"]
+    return found
 
 
 def lookup(key: str, *layers: Layer) -> Any:

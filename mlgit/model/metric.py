@@ -108,7 +108,15 @@ def parse_metrics(data: bytes, path: str) -> dict[str, Scalar]:
         InvalidError: not that format, unknown extension, duplicate keys, too large, too deep, or a number or text that
             no report could show.
     """
-    value = parse_value(data, path)
+    return flatten(parse_value(data, path), path)
+
+
+def flatten(value: Any, path: str) -> dict[str, Scalar]:
+    """Nested values, read from the file `path`, as dotted key → scalar.
+
+    Raises:
+        InvalidError: too many, too deep, or a number or text that no report could show.
+    """
     flat: dict[str, Scalar] = {}
     for where, scalar in _leaves(value, (), path):
         if len(flat) >= MAX_KEYS:

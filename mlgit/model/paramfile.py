@@ -24,6 +24,8 @@ def parse(data: bytes, file: str) -> Any:
         canonical(value).encode()
     except UnicodeEncodeError as error:
         raise InvalidError(f"{file}: a text that is not Unicode: {error.reason}", hint="mend the text") from error
+    except ValueError as error:  # Python writes no whole number of thousands of digits
+        raise InvalidError(f"{file}: a whole number of too many digits", hint="write it as text") from error
     return value
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from mlgit.errors import MissingError
+from mlgit.errors import AuthError, MissingError, RemoteError
 from mlgit.model.glob import matches, may_hold
 from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
@@ -86,7 +86,7 @@ class Absent:
         anonymous = Tracked(RelPath("content"), content, RelPath("content"))
         try:
             self.fetch([Target(anonymous)])
-        except MissingError:
+        except (AuthError, MissingError, RemoteError):
             return False
         return True
 
@@ -109,6 +109,7 @@ class Absent:
             stage = self._graph.stages[address]
             out = next((one for one in stage.outs if path.within(one.path)), None)
             entry = self._locked(address)
-            if out is not None and out.cache and entry is not None:
-                return Tracked(out.path, entry.outs.get(out.path), stage.file, address, remote=out.remote)
+            content = entry.outs.get(out.path) if out is not None and out.cache and entry is not None else None
+            if out is not None and content is not None and (out.push or self._workspace.has(content)):
+                return Tracked(out.path, content, stage.file, address, remote=out.remote)
         return None

@@ -136,5 +136,5 @@ class Assembly:
         with locked(folder / "repro.lock", purpose, wait=0.0):
             with Folder.beneath(folder) as opened:
                 for left in [entry.name for entry in opened.scan() if entry.name.startswith(scratch.PREFIX)]:
-                    opened.remove(left)
+                    opened.sweep(left)
             yield

@@ -25,7 +25,7 @@ from mlgit.model.tree import Content
 from mlgit.pipeline import environment, scratch, touched, trace
 from mlgit.pipeline.absent import Absent
 from mlgit.pipeline.logs import Logs
-from mlgit.pipeline.outputs import Outputs, check_complete
+from mlgit.pipeline.outputs import Outputs, check_complete, refusing
 from mlgit.pipeline.status import Seen
 from mlgit.pipeline.task import Result, Task
 from mlgit.pipeline.touched import Known
@@ -66,6 +66,7 @@ class Attempt:
         devices: the GPUs it has been given.
         started: when, as run records have it.
         warnings: what a person should hear of, once it has ended.
+        moved: inputs that were no longer what was seen when they were copied.
 
     Raises:
         MissingError: a dependency is not there.
@@ -89,6 +90,12 @@ class Attempt:
         self.number = 1
         self.devices: list[str] = []
         self.warnings: list[str] = []
+        self.moved: dict[RelPath, None] = {}
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the command gets copies of its inputs, which nobody else changes."""
+        return self._apart or self._hermetic
 
     def prepare(self, devices: list[str]) -> Task:
         """Make everything ready for the command to start.
@@ -100,7 +107,7 @@ class Attempt:
         self.devices, self.started = devices, _now()
         root = self._place()
         self._trace = self._traced()
-        self.log: IO[bytes] = self._leftovers.enter_context(self._setting.logs.open(self.stage.address))
+        self._log: IO[bytes] = self._leftovers.enter_context(self._setting.logs.open(self.stage.address))
         return Task(
             address=self.stage.address,
             cmd=self.stage.cmd,
@@ -114,11 +121,23 @@ class Attempt:
             trace=self._trace,
         )
 
+    def note(self, data: bytes) -> None:
+        """Put what the command writes into its log; called from any thread.
+
+        If the disk refuses, the command goes on without a log: unread, it would wait for ever.
+        """
+        with contextlib.suppress(ValueError):  # closed: the attempt is over
+            try:
+                self._log.write(data)
+            except OSError as error:
+                self._log.close()
+                self.warnings.append(f"its log is not complete: {error.strerror}")
+
     def _place(self) -> Path:
         """The working tree that the command is to see."""
         stage, workspace = self.stage, self._workspace
         self._outputs.refuse_committed(stage)
-        if not (self._apart or self._hermetic):
+        if not self.isolated:
             if not (workspace.root / stage.wdir).is_dir():
                 raise InvalidError(
                     f"{stage.file}:{stage.line}: stages.{stage.name}.wdir: no such folder: {stage.wdir}",
@@ -127,13 +146,15 @@ class Attempt:
             if self._setting.absent is not None:
                 self._setting.absent.bring(self.deps)
             with workspace.writing("repro"):
-                self._outputs.clear(stage, self.seen)
+                self._outputs.clear(stage)
             return workspace.root
         self._inputs = self._saved_inputs()
         if self._apart:
             return workspace.root
         self._tree = self._leftovers.enter_context(workspace.elsewhere(scratch.PREFIX))
-        scratch.fill(self._tree, self._inputs, (out.path for out in stage.outs), stage.wdir)
+        with workspace.using_cache("repro"):
+            scratch.fill(self._tree, self._inputs, (out.path for out in stage.outs), stage.wdir)
+        scratch.copy_modes(self._tree.root, workspace.root, self._inputs)
         return self._tree.root
 
     def _traced(self) -> Path | None:
@@ -150,15 +171,19 @@ class Attempt:
         kept = [out.path for out in self.stage.outs if out.persist and self.seen.outs[out.path] is not None]
         paths = dict.fromkeys((*self.deps, *self.seen.params, *kept))
         absent = [path for path in paths if not os.path.lexists(self._workspace.root / path)]
+        wanted = {path: content for path, content in {**self.seen.outs, **self.deps}.items() if content is not None}
         for path in absent:
-            if self._setting.absent is None or not self._setting.absent.obtain(self.deps[path]):
+            content = wanted.get(path)
+            if content is None or self._setting.absent is None or not self._setting.absent.obtain(content):
                 raise _gone(self.stage, path)
         with self._workspace.writing("repro"):
             saved = self._workspace.save([path for path in paths if path not in absent])
-        return saved | {path: self.deps[path] for path in absent}
+        return saved | {path: wanted[path] for path in absent}
 
     def will_retry(self, result: Result) -> bool:
         """Whether the stage is to be tried again after a command that ended like this."""
+        if result.error is not None and not isinstance(result.error, StageError):
+            return False  # not the command failed but what was to run it
         return self.number <= self.stage.retries and self.problem(result) is not None
 
     def problem(self, result: Result) -> StageError | None:
@@ -189,13 +214,23 @@ class Attempt:
         """
         stage, root, known = self.stage, self._workspace.root, self._setting.known
         if self._tree is not None:
+            problem = self.problem(result)
+            log = self._trace if self._trace is not None and self._trace.exists() else None
+            if log is None and self._trace is not None and problem is None:
+                raise self._blind()
             failed = result.status != 0 and not result.timed_out
             tail = self._setting.logs.tail(stage.address) if failed else b""
-            missed = touched.missed(stage, root, self._tree.root, known, self._trace, tail)
+            missed = touched.missed(stage, root, self._tree.root, known, log, tail)
             if missed:
-                raise self._missed(missed, self.problem(result))
+                raise self._missed(missed, problem)
         elif self._trace is not None:
             self.warnings += touched.told(stage, root, known, self._trace)
+
+    def _blind(self) -> StageError:
+        return StageError(
+            f"stage {self.stage.address!r} removed the trace of the files it touched",
+            hint="its command must leave alone what lies outside of the folder it runs in",
+        )
 
     def _missed(self, missed: list[Finding], problem: StageError | None) -> StageError:
         first, *more = missed
@@ -215,7 +250,7 @@ class Attempt:
             self._raise(result)
             return self._outputs.collect(self.stage)
         outs = self.made(result)
-        self._outputs.place(self.stage, outs, self.seen)
+        self._outputs.place(self.stage, outs)
         return outs
 
     def made(self, result: Result) -> dict[RelPath, Content]:
@@ -228,7 +263,8 @@ class Attempt:
         self._judge_touched(result)
         self._raise(result)
         paths = [out.path for out in self.stage.outs]
-        outs = scratch.collect(self._tree, paths) if self._tree is not None else dict(result.outs or {})
+        with refusing(self.stage):
+            outs = scratch.collect(self._tree, paths) if self._tree is not None else dict(result.outs or {})
         check_complete(self.stage, outs)
         if self._setting.bring is not None:
             self._setting.bring(outs.values())

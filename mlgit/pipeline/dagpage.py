@@ -102,7 +102,7 @@ def _badge(state: State | None) -> str:
 
 def _svg(drawing: Drawing, layout: Layout, ids: Mapping[str, str]) -> str:
     width = layout.width * (_BOX[0] + _GAP[0]) - _GAP[0] + 2 * _EDGE
-    height = layout.layers * (_BOX[1] + _GAP[1]) - _GAP[1] + 2 * _EDGE
+    height = max(layout.layers, 1) * (_BOX[1] + _GAP[1]) - _GAP[1] + 2 * _EDGE
     arrows = "".join(f'<path d="{_path(points)}" marker-end="url(#tip)"/>' for points in layout.arrows.values())
     boxes = "".join(_box(node, layout.boxes[node.name], ids[node.name]) for node in drawing.nodes)
     return (

@@ -1,7 +1,12 @@
-"""Keeping lock files: one entry at a time, written at once, and only when the file's bytes change."""
+"""Keeping lock files: one entry at a time, written at once, and only when the file's bytes change.
+
+A lock file may change while stages run: by a merge, a checkout, or another run that ended just before this one began.
+What stands there for other stages is kept.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mlgit.fs import atomic
@@ -11,6 +16,8 @@ from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage
 from mlgit.pipeline.load import Project, address, lock_path
 
+_Stamp = tuple[int, int, int] | None
+
 
 class Locks:
     """The lock files of a project under change.
@@ -18,12 +25,13 @@ class Locks:
     Every entry is encoded once, however many stages run: writing a file again only joins texts.
     """
 
-    __slots__ = ("_project", "_root", "_texts", "current", "written")
+    __slots__ = ("_project", "_root", "_stamps", "_texts", "current", "written")
 
     def __init__(self, root: Path, project: Project) -> None:
         self._root = root
         self._project = project
         self._texts: dict[RelPath, dict[str, str]] = {}
+        self._stamps: dict[RelPath, _Stamp] = {}
         self.current = dict(project.locked)
         self.written: dict[RelPath, None] = {}
 
@@ -31,19 +39,39 @@ class Locks:
         """Make `entry` the one of `stage`; entries of stages that are no longer declared go.
 
         Raises:
+            InvalidError, UnsafeError: the file has become something that is no lock; it stands.
             DiskError: the file cannot be written; the old one stands.
         """
-        texts, text = self._encoded(stage.file), lock.encode_entry(stage.name, entry)
+        path = lock_path(stage.file)
+        if stage.file not in self._texts or self._stamps[path] != self._stamp(path):
+            self._read(stage.file)
+        texts, text = self._texts[stage.file], lock.encode_entry(stage.name, entry)
         if texts.get(stage.name) == text:
             return
         self.current[stage.address] = entry
         texts[stage.name] = text
-        path = lock_path(stage.file)
         atomic.write_text(self._root / path, lock.assemble(texts))
+        self._stamps[path] = self._stamp(path)
         self.written[path] = None
 
-    def _encoded(self, file: RelPath) -> dict[str, str]:
-        if file not in self._texts:
-            entries = {name: self.current.get(address(file, name)) for name in self._project.files[file].stages}
-            self._texts[file] = {name: lock.encode_entry(name, entry) for name, entry in entries.items() if entry}
-        return self._texts[file]
+    def _read(self, file: RelPath) -> None:
+        """Take over what the lock file beside the stage file `file` says now."""
+        path = lock_path(file)
+        self._stamps[path] = self._stamp(path)
+        entries: dict[str, StageLock] = {}
+        if self._stamps[path] is not None:
+            with atomic.disk_errors(path):
+                entries = lock.decode((self._root / path).read_bytes(), path).stages
+        names = [name for name in self._project.files[file].stages if name in entries]
+        for name in self._project.files[file].stages:
+            self.current.pop(address(file, name), None)
+        self.current.update((address(file, name), entries[name]) for name in names)
+        self._texts[file] = {name: lock.encode_entry(name, entries[name]) for name in names}
+
+    def _stamp(self, path: RelPath) -> _Stamp:
+        """Another value for another file under the same name; None if there is none."""
+        try:
+            found = os.stat(self._root / path)
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns

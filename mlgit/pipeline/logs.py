@@ -5,11 +5,15 @@ The logs of the last runs are kept; older ones go when a new run begins. Never t
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import re
 from pathlib import Path
 from typing import IO, Final
+
+from mlgit.errors import MissingError
+from blake3 import blake3
 
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
@@ -18,6 +22,7 @@ from mlgit.model.relpath import RelPath
 KEPT: Final = 30
 """How many runs' logs there are at most."""
 _FOLDER: Final = ".mlgit/logs"
+_LONGEST: Final = 200
 
 
 class Logs:
@@ -31,7 +36,10 @@ class Logs:
 
     def path(self, address: str) -> RelPath:
         """The log of the stage `address`."""
-        return self.folder.child(re.sub(r"[^\w.@-]", "_", address)[:200] + ".log")
+        name = re.sub(r"[^\w.@+=,-]", "_", address)[:_LONGEST]
+        if name != address:
+            name += f"-{blake3(address.encode()).hexdigest()[:8]}"
+        return self.folder.child(f"{name}.log")
 
     def open(self, address: str) -> IO[bytes]:
         """The log of a stage, to go on writing to its end.
@@ -45,10 +53,15 @@ class Logs:
             return open(self._root / self.path(address), "ab", buffering=0)
 
     def tail(self, address: str, size: int = 1 << 16) -> bytes:
-        """The last `size` bytes of a log."""
-        with atomic.disk_errors(self.path(address)), open(self._root / self.path(address), "rb") as log:
+        """The last `size` bytes of a log; empty if somebody removed it."""
+        with (
+            contextlib.suppress(MissingError),
+            atomic.disk_errors(self.path(address)),
+            open(self._root / self.path(address), "rb") as log,
+        ):
             log.seek(max(0, os.fstat(log.fileno()).st_size - size))
             return log.read()
+        return b""
 
     def _make(self) -> None:
         with Folder.beneath(self._root, self.folder.parent.parts, create=True) as above, atomic.disk_errors(above.path):

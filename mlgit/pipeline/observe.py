@@ -7,14 +7,16 @@ until then, and inside or around an output, it is looked at each time.
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mlgit.errors import InvalidError, MlgitError, UnsafeError
 from mlgit.model import pointer
 from mlgit.model.glob import matches
 from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
-from mlgit.model.stage import Stage
+from mlgit.model.stage import ParamRef, Stage
 from mlgit.model.tree import Content
 from mlgit.pipeline.graph import Graph
 from mlgit.pipeline.params import ParamFiles
@@ -36,7 +38,7 @@ class Observer:
             missing.
     """
 
-    __slots__ = ("_absent", "_graph", "_known", "_params", "_read", "_workspace")
+    __slots__ = ("_absent", "_graph", "_known", "_param_files", "_params", "_read", "_workspace")
 
     def __init__(self, workspace: Workspace, snapshot: Snapshot, graph: Graph, absent: Absent | None = None) -> None:
         self._workspace = workspace
@@ -44,6 +46,7 @@ class Observer:
         self._graph = graph
         self._read = snapshot.read
         self._params = ParamFiles(snapshot.read)
+        self._param_files: dict[RelPath, Content | None] = {}  # what they held when they were read
         self._known: dict[RelPath, Content | None] = {}
 
     def _matching(self, pattern: str) -> list[RelPath]:
@@ -75,9 +78,23 @@ class Observer:
         later = {ref.file for ref in stage.params if ref.file in unknown or self._is_unmade(ref.file)}
         deps |= {file: None for file in later if file not in unknown}
         refs = [ref for ref in stage.params if ref.file not in later]
+        for ref in refs:
+            if ref.file not in self._param_files:
+                self._param_files[ref.file] = self._workspace.identify(ref.file)
         params = self._params.values(refs, f"stage {stage.address!r}")
         params |= {file: recorded.params.get(file, {}) for file in later}
-        return Seen(deps, params, {out.path: self.content(out.path) for out in stage.outs})
+        return Seen(deps, params, {out.path: self._made(stage, out.path) for out in stage.outs})
+
+    def _made(self, stage: Stage, path: RelPath) -> Content | None:
+        """What an output holds; what can be none, such as a pipe, is for the user to take away: nothing is lost so."""
+        try:
+            return self.content(path)
+        except (UnsafeError, InvalidError) as error:
+            home = os.path.realpath(self._workspace.root)
+            if os.path.realpath(os.path.join(home, path.parent)) != os.path.join(home, path.parent).rstrip("/"):
+                raise  # a link on the way: what lies behind it is not ours
+            hint = f"stage {stage.address} makes {path} anew: rm -r {path.quoted}; then run `mlgit repro` again"
+            raise type(error)(error.message, hint=hint) from error
 
     def _is_unmade(self, file: RelPath) -> bool:
         return bool(self._graph.makers_of(file)) and self.content(file) is None
@@ -86,14 +103,32 @@ class Observer:
         """What `path` holds."""
         if path in self._known:
             return self._known[path]
-        content = self._workspace.identify(path)
+        content = self._present(path)
         if content is None and self._absent is not None:
             return self._absent.content(path)
         if not self._graph.makers_of(path):
-            if content is not None and content.type == "file" and content.size < LARGE:
-                content = self._as_git_stores_it(path, content)
             self._known[path] = content
         return content
+
+    def _present(self, path: RelPath) -> Content | None:
+        """What stands at `path` now."""
+        content = self._workspace.identify(path)
+        if content is not None and content.type == "file" and content.size < LARGE and not self._graph.makers_of(path):
+            return self._as_git_stores_it(path, content)
+        return content
+
+    def moved(self, stage: Stage, seen: Seen) -> list[RelPath]:
+        """The inputs that no longer are what was `seen`: what a command makes of them meanwhile proves nothing."""
+        deps = [path for path, content in seen.deps.items() if self._has_moved(path, content)]
+        deps += [path for one in stage.globs for path in self._matching(one) if path not in seen.deps]
+        changed = {file for file in seen.params if self._workspace.identify(file) != self._param_files.get(file)}
+        refs = [ref for ref in stage.params if ref.file in changed]
+        fresh = ParamFiles(self._read)
+        return sorted({*deps, *(ref.file for ref in refs if not _reads(fresh, ref, seen.params[ref.file]))})
+
+    def _has_moved(self, path: RelPath, content: Content | None) -> bool:
+        present = self._present(path)
+        return present != content and (present is not None or self._absent is None)
 
     def _as_git_stores_it(self, path: RelPath, content: Content) -> Content:
         """The content of a text file that Git checked out with CRLF, hashed with the LF that Git stores."""
@@ -112,4 +147,14 @@ class Observer:
         paths = list(outs)
         for path in paths:
             self._known.pop(path, None)
+        for file in [file for file in self._param_files if any(file.within(path) for path in paths)]:
+            del self._param_files[file]
         self._params.forget(paths)
+
+
+def _reads(files: ParamFiles, ref: ParamRef, values: Mapping[str, Any]) -> bool:
+    """Whether `ref` still has the `values`."""
+    try:
+        return dict(files.values([ref], "a stage")[ref.file]) == dict(values)
+    except MlgitError:
+        return False

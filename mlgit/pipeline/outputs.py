@@ -6,17 +6,18 @@ An output that somebody changed by hand is saved into the cache before anything 
 from __future__ import annotations
 
 import bisect
+import contextlib
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from mlgit.errors import InvalidError, StageError
+from mlgit.errors import InvalidError, StageError, UnsafeError
 from mlgit.fs.confine import Folder
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage
 from mlgit.model.tree import Content
 from mlgit.pipeline.scratch import OWN
-from mlgit.pipeline.status import Seen
+from mlgit.work.checkout import CheckoutPlan
 from mlgit.work.workspace import Workspace
 
 
@@ -48,22 +49,27 @@ class Outputs:
     def _in_git(self) -> list[str]:
         return sorted(self._workspace.git.tracked_files())
 
-    def clear(self, stage: Stage, seen: Seen) -> None:
+    def clear(self, stage: Stage) -> None:
         """Remove what the stage will write anew, and make the folders it will write into."""
-        self._preserve(seen, {})
         for out in stage.outs:
+            if os.path.lexists(self._workspace.root / out.path):
+                self._preserve(out.path, self._workspace.plan_checkout(out.path, None))
             if not out.persist:
                 self._workspace.remove(out.path)
             if not (self._workspace.root / out.path.parent).is_dir():
                 Folder.beneath(self._workspace.root, out.path.parent.parts, create=True).close()
 
-    def place(self, stage: Stage, outs: Mapping[RelPath, Content], seen: Seen) -> None:
+    def place(self, stage: Stage, outs: Mapping[RelPath, Content]) -> None:
         """Put outputs that are in the cache where the stage would have written them."""
-        self._preserve(seen, outs)
         for path, content in outs.items():
-            links = None if path in _linkable(stage) else OWN
-            self._workspace.apply(self._workspace.plan_checkout(path, content), path, links=links)
+            plan = self._workspace.plan_checkout(path, content)
+            self._preserve(path, plan)
+            self._workspace.apply(plan, path, links=None if path in _linkable(stage) else OWN)
         self._ignore(stage)
+
+    def are_away(self, stage: Stage) -> bool:
+        """Whether an output of the stage is not on disk."""
+        return any(not os.path.lexists(self._workspace.root / out.path) for out in stage.outs)
 
     def collect(self, stage: Stage) -> dict[RelPath, Content]:
         """Save what the stage wrote in the working tree.
@@ -73,28 +79,33 @@ class Outputs:
         """
         there = [out.path for out in stage.outs if os.path.lexists(self._workspace.root / out.path)]
         check_complete(stage, there)
-        outs = self._workspace.save(there) if there else {}
+        with refusing(stage, f"; then remove what it wrote: rm -r {' '.join(path.quoted for path in there)}"):
+            outs = self._workspace.save(there) if there else {}
         for path in _linkable(stage):
             self._workspace.relink(path, outs[path])
         self._ignore(stage)
         return outs
 
-    def _preserve(self, seen: Seen, wanted: Mapping[RelPath, Content]) -> None:
-        """Save outputs that somebody changed by hand before they are replaced."""
-        lost = [
-            path
-            for path, content in seen.outs.items()
-            if content is not None
-            and content != wanted.get(path)
-            and os.path.lexists(self._workspace.root / path)
-            and not self._workspace.has(content)
-        ]
-        if lost:
-            self._workspace.save(lost)
+    def _preserve(self, path: RelPath, plan: CheckoutPlan) -> None:
+        """Save the output at `path` if `plan` would destroy some of it, and ignored files that would go with it."""
+        if plan.lost:
+            self._workspace.save(dict.fromkeys((path, *plan.lost)))
 
     def _ignore(self, stage: Stage) -> None:
         changed = self._workspace.ignore_in_git([out.path for out in stage.outs if out.cache])
         self.ignored.update(dict.fromkeys(changed))
+
+
+@contextlib.contextmanager
+def refusing(stage: Stage, more: str = "") -> Iterator[None]:
+    """Name the stage whose output cannot be saved: a link out of it, a pipe, a name that some systems cannot have."""
+    try:
+        yield
+    except (UnsafeError, InvalidError) as error:
+        raise type(error)(
+            f"stage {stage.address!r} wrote what cannot be saved: {error.message}",
+            hint=f"make the command write plain files and folders{more}",
+        ) from error
 
 
 def check_complete(stage: Stage, written: Iterable[RelPath]) -> None:

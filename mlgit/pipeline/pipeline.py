@@ -1,6 +1,6 @@
 """The way into this layer: the stages of a working tree, what state they are in, and bringing them up to date.
 
-Stage and lock files are read when first asked for, once. Only `reproduce` runs anything from the repository.
+Stage and lock files are read when first asked for, once. Only `reproduce` and `rerun` run anything from the repository.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ nothing names it, so that `gc` takes it away again.
 from __future__ import annotations
 
 import contextlib
-import queue
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -17,7 +16,8 @@ from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage
 from mlgit.model.tree import Content
 from mlgit.pipeline.attempt import Attempt, Setting
-from mlgit.pipeline.events import OnEvent, OutputLine, StageFailed, StageFinished, StageStarted
+from mlgit.pipeline.events import OnEvent, OutputLine, StageFailed, StageFinished, StageStarted, StageWarned
+from mlgit.pipeline.inbox import Inbox
 from mlgit.pipeline.observe import Observer
 from mlgit.pipeline.outputs import Outputs
 from mlgit.pipeline.schedule import Capacity
@@ -69,7 +69,7 @@ class Rerunning:
         self._capacity = capacity
         self._emit = on_event
         self._outputs = Outputs(workspace)
-        self._messages: queue.SimpleQueue[OutputLine | tuple[Attempt, Result]] = queue.SimpleQueue()
+        self._messages: Inbox[tuple[Attempt, Result]] = Inbox()
 
     def run(self, stages: Iterable[tuple[Stage, StageLock | None]]) -> Iterator[Rerun]:
         """Run the stages, several at a time; gives what each made as soon as it has ended."""
@@ -84,7 +84,8 @@ class Rerunning:
                     waiting.pop(0)
                     refused = self._begin(stage, locked, devices or [])
                     if refused is not None:
-                        self._capacity.give_back(stage.address)
+                        if devices is not None:
+                            self._capacity.give_back(stage.address)
                         yield refused
                     elif locked is not None:
                         running[stage.address] = locked
@@ -93,6 +94,7 @@ class Rerunning:
                     self._capacity.give_back(attempt.stage.address)
                     yield self._finish(attempt, running.pop(attempt.stage.address), result)
         finally:
+            self._messages.flow()
             self._executor.stop()
 
     def _begin(self, stage: Stage, locked: StageLock | None, devices: list[str]) -> Rerun | None:
@@ -114,18 +116,17 @@ class Rerunning:
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(attempt.close)
             task = attempt.prepare(devices)
-            log = attempt.log
 
             def sink(data: bytes) -> None:
-                log.write(data)
-                self._messages.put(OutputLine(address, data))
+                attempt.note(data)
+                self._messages.write(OutputLine(address, data))
 
             self._emit(StageStarted(address, attempt.stage.command, "verified"))
-            self._executor.start(task, sink, lambda result: self._messages.put((attempt, result)))
+            self._executor.start(task, sink, lambda result: self._messages.end((attempt, result)))
             on_failure.pop_all()
 
     def _next_end(self) -> tuple[Attempt, Result]:
-        while isinstance(message := self._messages.get(), OutputLine):
+        while isinstance(message := self._messages.get(wait=True), OutputLine):
             self._emit(message)
         return message
 
@@ -133,9 +134,12 @@ class Rerunning:
         address = attempt.stage.address
         with attempt:
             try:
-                outs = attempt.made(result)
+                with self._workspace.using_cache("verify"):
+                    outs = attempt.made(result)
             except MlgitError as error:
                 self._emit(StageFailed(address, error.message))
                 return Rerun(address, locked, seconds=result.seconds, error=error)
+        for message in attempt.warnings:
+            self._emit(StageWarned(address, message))
         self._emit(StageFinished(address, result.seconds))
         return Rerun(address, locked, outs=outs, seconds=result.seconds)

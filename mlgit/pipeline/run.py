@@ -11,13 +11,15 @@ import functools
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from mlgit.errors import MissingError, MlgitError, StageError
+from mlgit.errors import AuthError, MissingError, MlgitError, RemoteError, StageError
 from mlgit.model.lock import StageLock
+from mlgit.model.relpath import RelPath
 from mlgit.model.runrecord import RunRecord
 from mlgit.model.stage import Resources, Stage
+from mlgit.model.tree import Content
 from mlgit.pipeline import runcache
 from mlgit.pipeline.attempt import Attempt, Setting
 from mlgit.pipeline.events import (
@@ -33,6 +35,7 @@ from mlgit.pipeline.events import (
     StageWarned,
 )
 from mlgit.pipeline.graph import Graph
+from mlgit.pipeline.inbox import Inbox
 from mlgit.pipeline.key import stage_key
 from mlgit.pipeline.lastrun import last_run
 from mlgit.pipeline.locks import Locks
@@ -88,7 +91,7 @@ class Reproduction:
         self._has = setting.absent.obtain if setting.absent is not None else workspace.has
         weight = self._weight if options.jobs > 1 else None
         self._schedule = Schedule(graph, select(graph, options), weight)
-        self._messages: queue.SimpleQueue[OutputLine | tuple[str, Result]] = queue.SimpleQueue()
+        self._messages: Inbox[tuple[str, Result]] = Inbox()
         self._prepared: deque[tuple[Attempt, Step]] = deque()
         self._running: dict[str, Attempt] = {}
         self._error: MlgitError | None = None
@@ -137,6 +140,7 @@ class Reproduction:
     def _close(self) -> None:
         """Leave nothing running; what had finished before the interruption is kept."""
         ended = [message for message in self._drain() if isinstance(message, tuple)]
+        self._messages.flow()
         self._executor.stop()
         for address, result in ended:
             if result.status == 0 and result.error is None:
@@ -149,7 +153,7 @@ class Reproduction:
         found = []
         with contextlib.suppress(queue.Empty):
             while True:
-                found.append(self._messages.get_nowait())
+                found.append(self._messages.get(wait=False))
         return found
 
     def _decide_next(self) -> bool:
@@ -184,9 +188,12 @@ class Reproduction:
             self._prepared.append((attempt, step))
             return
         if step.action == "restore" and step.entry is not None:
-            self._restore(stage, seen, step, step.entry)
+            self._outputs.refuse_committed(stage)
+            self._restore(stage, step, step.entry)
         else:
-            self._emit(StageSkipped(stage.address, step.reason, frozen=step.action == "frozen"))
+            away = self._setting.absent is not None and self._outputs.are_away(stage)
+            reason = f"{step.reason}, and its outputs are not fetched" if away else step.reason
+            self._emit(StageSkipped(stage.address, reason, frozen=step.action == "frozen"))
             if step.action == "skip" and locked is not None:
                 self._observer.learn(locked.outs)
         self._done[step.action].append(stage.address)
@@ -196,25 +203,29 @@ class Reproduction:
         def find() -> RunRecord | None:
             record = runcache.lookup(self._workspace.store.backend, stage, seen, self._has)
             if record is None and self._remote_runs is not None:
-                record = self._remote_runs.lookup(stage, seen)
-                if record is not None and not self._bring(stage, record, self._remote_runs):
-                    record = None
+                record = self._run_elsewhere(stage, seen, self._remote_runs)
             return record
 
         return find
 
-    def _bring(self, stage: Stage, record: RunRecord, remote: RemoteRuns) -> bool:
-        """Fetch what a run elsewhere made; false if the remote does not have it although it says so."""
+    def _run_elsewhere(self, stage: Stage, seen: Seen, remote: RemoteRuns) -> RunRecord | None:
+        """A run that the remote knows, what it made fetched; None if it has none, lies, or does not answer."""
         try:
-            with self._workspace.using_cache("repro"):
-                remote.bring(stage, record)
+            record = remote.lookup(stage, seen)
+            if record is not None:
+                with self._workspace.using_cache("repro"):
+                    remote.bring(stage, record)
         except MissingError:
-            return False
-        return True
+            return None
+        except (AuthError, RemoteError) as error:
+            self._remote_runs = None
+            self._emit(StageWarned(stage.address, f"what ran elsewhere is not known: {error.message}"))
+            return None
+        return record
 
-    def _restore(self, stage: Stage, seen: Seen, step: Step, entry: StageLock) -> None:
+    def _restore(self, stage: Stage, step: Step, entry: StageLock) -> None:
         with self._workspace.writing("repro"):
-            self._outputs.place(stage, entry.outs, seen)
+            self._outputs.place(stage, entry.outs)
             self._locks.record(stage, entry)
         self._observer.forget(entry.outs)
         self._observer.learn(entry.outs)
@@ -243,13 +254,14 @@ class Reproduction:
         address = attempt.stage.address
         try:
             task = attempt.prepare(devices)
-            log = attempt.log
+            if attempt.isolated:
+                attempt.moved |= dict.fromkeys(self._observer.moved(attempt.stage, attempt.seen))
 
             def sink(data: bytes) -> None:
-                log.write(data)
-                self._messages.put(OutputLine(address, data))
+                attempt.note(data)
+                self._messages.write(OutputLine(address, data))
 
-            self._executor.start(task, sink, lambda result: self._messages.put((address, result)))
+            self._executor.start(task, sink, lambda result: self._messages.end((address, result)))
         except BaseException:
             self._end(attempt)
             raise
@@ -258,7 +270,7 @@ class Reproduction:
         """Deal with what the commands say until one has ended; whether one has."""
         while True:
             try:
-                message = self._messages.get(block=wait)
+                message = self._messages.get(wait=wait)
             except queue.Empty:
                 return False
             if isinstance(message, OutputLine):
@@ -269,9 +281,13 @@ class Reproduction:
             if self._error is None and attempt.will_retry(result):
                 self._retry(attempt, result)
                 return True
-            del self._running[address]
             self._capacity.give_back(address)
-            self._start_prepared()  # what takes long comes after: others need not wait for it
+            try:
+                self._start_prepared()  # what takes long comes after: others need not wait for it
+            except BaseException:
+                self._messages.end(message)  # Ctrl-C: it had ended, and is kept
+                raise
+            del self._running[address]
             with self._failures(address):
                 self._finish(attempt, result)
             return True
@@ -301,17 +317,26 @@ class Reproduction:
             self._observer.forget(out.path for out in stage.outs)
             with self._workspace.writing("repro"):
                 outs = attempt.outcome(result)
+                moved = [*attempt.moved] if attempt.isolated else self._observer.moved(stage, attempt.seen)
+                if moved:
+                    attempt.warnings.append(_unproven(moved))
+                    self._observer.forget(moved)
+                else:
+                    self._record(attempt, outs, result.seconds)
                 for message in attempt.warnings:
                     self._emit(StageWarned(stage.address, message))
-                params = {file: dict(values) for file, values in attempt.seen.params.items()}
-                entry = StageLock(stage.cmd, attempt.deps, params, outs, stage.wdir, dict(stage.env))
-                self._remember(attempt, entry, result.seconds)
-                self._locks.record(stage, entry)
         self._observer.learn(outs)
         self._times[stage.address] = result.seconds
         self._done["run"].append(stage.address)
         self._emit(StageFinished(stage.address, result.seconds))
         self._schedule.done(stage.address)
+
+    def _record(self, attempt: Attempt, outs: dict[RelPath, Content], seconds: float) -> None:
+        stage = attempt.stage
+        params = {file: dict(values) for file, values in attempt.seen.params.items()}
+        entry = StageLock(stage.cmd, attempt.deps, params, outs, stage.wdir, dict(stage.env))
+        self._remember(attempt, entry, seconds)
+        self._locks.record(stage, entry)
 
     def _remember(self, attempt: Attempt, entry: StageLock, seconds: float) -> None:
         if not entry.outs:
@@ -366,3 +391,9 @@ class Reproduction:
             saved=self._saved,
             logs=self._setting.logs.folder if self._setting.logs.used else None,
         )
+
+
+def _unproven(moved: Sequence[RelPath]) -> str:
+    """Said of a stage whose inputs changed under its command: recorded, its result might be restored for others."""
+    names = ", ".join(moved[:3]) + (f" and {len(moved) - 3} more" if len(moved) > 3 else "")
+    return f"{names} changed while it ran, so what it made is not recorded; run `mlgit repro` again"

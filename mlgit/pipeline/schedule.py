@@ -100,4 +100,6 @@ class Capacity:
         """`address` needs nothing any more."""
         cpus, memory, devices = self._given.pop(address)
         self.jobs, self.cpus, self.memory = self.jobs + 1, self.cpus + cpus, self.memory + memory
-        self.gpus = sorted([*self.gpus, *devices])
+        self.gpus = sorted([*self.gpus, *devices], key=lambda name: (len(name), name))
+        if not self._given:  # parts of processors do not add up to a whole to the last digit
+            self.cpus = self._all[0]

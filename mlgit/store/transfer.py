@@ -82,11 +82,22 @@ def pull(contents: Iterable[Content], source: Store, target: Store, progress: Pr
     lacking = source.missing(wanted) if wanted else wanted
     size = copy(wanted - lacking, source, target, progress)
     if lacking:
-        raise MissingError(
-            f"in neither {source.backend.url} nor the cache: {count(len(lacking), 'object')}, such as {min(lacking)}",
-            hint="somebody still has to `mlgit push` them, or they are in another remote (-r)",
-        )
+        raise _nowhere(lacking, source)
     return Transferred(len(wanted), size, len(found.oids) - len(wanted))
+
+
+def _nowhere(lacking: set[Oid], source: Store) -> MissingError:
+    """The objects are in neither store. That the remote is not there at all is another mistake."""
+    url, what = source.backend.url, f"{count(len(lacking), 'object')}, such as {min(lacking)}"
+    try:
+        source.backend.read("store.yaml")
+    except MissingError:
+        hint = (
+            "is the address right (`mlgit remote list`), and the disk mounted? else somebody has to `mlgit push` first"
+        )
+        return MissingError(f"there is no store at {url}, and the cache lacks {what}", hint=hint)
+    hint = "somebody still has to `mlgit push` them, or they are in another remote (-r)"
+    return MissingError(f"in neither {url} nor the cache: {what}", hint=hint)
 
 
 def copy(wanted: set[Oid], source: Store, target: Store, progress: Progress | None = None) -> int:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from mlgit.errors import MissingError, UnsafeError
+from mlgit.errors import MissingError, UnsafeError, UsageError
 from mlgit.model.config import RemoteConfig
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
@@ -53,10 +53,10 @@ def open_remote(workspace: Workspace, remote: RemoteConfig) -> Store:
         InvalidError: a store of another format or hash algorithm.
         RemoteError, AuthError: it does not answer.
     """
-    agreed = remote.own or workspace.trust.has(remote.url)
+    agreed = remote.own or workspace.trust.has(remote.place)
     if any(is_secret(option) for option in remote.options) and not agreed:
         raise UnsafeError(
-            f"remote {remote.name} is at {redact(remote.url)}, an address that this machine's credentials were not for",
+            f"remote {remote.name} is at {redact(remote.place)}, where this machine's credentials were not for",
             hint=f"if that is the right place: `mlgit remote modify --local {remote.name} url ADDRESS`",
         )
     backend = open_backend(remote.url, remote.options, workspace.root)
@@ -95,10 +95,22 @@ def group(workspace: Workspace, targets: Iterable[Target], remote: str | None) -
     """
     groups: dict[str, list[Target]] = {}
     for target in targets:
-        groups.setdefault(workspace.config.pick(target.tracked.remote or remote).name, []).append(target)
+        groups.setdefault(_remote_of(workspace, target.tracked, remote), []).append(target)
     if not groups:
         groups[workspace.config.pick(remote).name] = []
     return groups
+
+
+def _remote_of(workspace: Workspace, tracked: Tracked, remote: str | None) -> str:
+    try:
+        return workspace.config.pick(tracked.remote or remote).name
+    except UsageError as error:
+        if tracked.remote is None:
+            raise
+        raise UsageError(
+            f"{tracked.file}: {tracked.path} goes to the remote {tracked.remote!r}, which there is not",
+            hint=f"mlgit remote add {tracked.remote} URL, or correct it in {tracked.file}",
+        ) from error
 
 
 def push(

@@ -134,7 +134,7 @@ class Workspace:
         finally:
             made.index.close()
             with Folder.beneath(self.scratch) as above:
-                above.remove(folder.name)
+                above.sweep(folder.name)
 
     # -- naming and saving -------------------------------------------------------------------------------------------
 
@@ -167,8 +167,6 @@ class Workspace:
 
         Args:
             top: the tracked folder that all of `paths` lie in; each of them for itself by default.
-
-        Args:
             follow: save what symbolic links out of the tracked folder lead to, and put it in their place: what stands
                 there is then what the pointer says.
 

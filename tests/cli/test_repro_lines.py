@@ -70,3 +70,19 @@ def test_a_line_without_end_takes_no_memory() -> None:
 )
 def test_times(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_long_names_leave_room_for_what_a_stage_says() -> None:
+    from rich.console import Console
+
+    from mlgit.cli.live import _Live
+
+    drawn, lines = _Live(2), Lines()
+    lines.feed(b"epoch 1\n")
+    drawn._running |= dict.fromkeys(("fit", "fit@" + "long" * 20), (0.0, lines))
+    console = Console(width=60, height=24, color_system=None)
+    with console.capture() as captured:
+        console.print(drawn._picture(*console.size))
+    short, long, _ = captured.get().splitlines()
+    assert long.startswith("fit@longlonglonglon…  ")
+    assert short.index("epoch") == long.index("epoch") < 60

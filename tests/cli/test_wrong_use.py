@@ -191,6 +191,9 @@ def test_a_family_alone_prints_its_help(tmp_path: Path, cli: Cli) -> None:
         # pipelines
         ("repro nope", 2, ["no stage, stage file or output 'nope'"]),
         ("repro cpoy", 2, ["did you mean 'copy'?"]),
+        ("repro --pull -r nope", 2, ["no remote"]),
+        ("why cpoy", 2, ["did you mean 'copy'?"]),
+        ("lineage nope", 2, ["no stage, artifact or object id, and no path that mlgit tracks or a stage uses: 'nope'"]),
         ("freeze nope", 2, ["no stage"]),
         ("dag nope", 2, ["no stage"]),
         ("dag --dot --mermaid", 2, ["exclude each other"]),

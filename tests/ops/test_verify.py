@@ -204,3 +204,12 @@ def test_the_transcript(world):
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text(said, encoding="utf-8")
     assert said == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_a_stage_that_needs_what_this_machine_has_not(world):
+    world.put("a.json", {"x": 1})
+    world.stage("a", "a.json")
+    world.mlgit("repro")
+    stages = (world.root / "mlgit.yaml").read_text()
+    world.project.commit({"mlgit.yaml": f"{stages}    resources: {{gpus: 99}}\n"})
+    assert "needs 99 GPUs" in world.mlgit("verify", code=17).err

@@ -59,6 +59,20 @@ def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
         run("true", tmp_path / "nowhere")
 
 
+def test_without_a_guard_no_command_runs(tmp_path: Path) -> None:
+    ended: queue.Queue[Result] = queue.Queue()
+    with LocalExecutor() as executor:
+        executor.start(Task("one", "true", tmp_path, RelPath(""), ENV), bytes, ended.put)
+        assert ended.get(timeout=60).error is None
+        guard = executor._guard._process
+        assert guard is not None
+        guard.kill()
+        guard.wait()
+        executor.start(Task("two", "touch here", tmp_path, RelPath(""), ENV), bytes, ended.put)
+        assert isinstance(ended.get(timeout=60).error, StageError)
+    assert not (tmp_path / "here").exists()
+
+
 def test_standard_input_is_empty(tmp_path: Path) -> None:
     assert run("cat", tmp_path) == (0, b"")
 

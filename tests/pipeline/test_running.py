@@ -16,7 +16,7 @@ from mlgit.errors import MissingError, StageError, UsageError
 from mlgit.model import lock
 from mlgit.model.lock import Lock
 from mlgit.pipeline import trace
-from mlgit.pipeline.events import Event, Outcome, StageRestored, StageRetried, StageStarted, StageWarned
+from mlgit.pipeline.events import Event, Outcome, StageRestored, StageRetried, StageSkipped, StageStarted, StageWarned
 from mlgit.pipeline.plan import Options
 from mlgit.repo import Repo
 
@@ -142,6 +142,14 @@ def test_what_commands_write_is_in_the_logs(make: Callable[..., Project]) -> Non
     assert project.read(f"{outcome.logs}/a.log") == "out\nerr\n"
     assert f"{outcome.logs}/b.log" in (failure.value.hint or "")
     assert outcome.times.keys() == {"a"}
+
+
+def test_every_stage_of_a_group_has_a_log_of_its_own(make: Callable[..., Project]) -> None:
+    project = make("stages: {m: {matrix: {x: [a+b, a=b, 'a,b', a-b, a.b, a_b]}, cmd: 'echo ${item.x}'}}")
+    folder = project.repro().logs
+    assert folder is not None
+    logs = {path.name: path.read_text() for path in (project.root / folder).iterdir()}
+    assert logs == {f"m@{x}.log": f"{x}\n" for x in ("a+b", "a=b", "a,b", "a-b", "a.b", "a_b")}
 
 
 def test_files_that_match_a_pattern_are_dependencies(make: Callable[..., Project]) -> None:
@@ -302,6 +310,7 @@ def far(make: Callable[..., Project], tmp_path: Path) -> Project:
 
 def test_what_is_up_to_date_needs_no_data(far: Project) -> None:
     assert far.repro(pull=True).skipped == ("one", "two", "three")
+    assert {one.reason for one in far.of(StageSkipped)} == {"nothing changed, and its outputs are not fetched"}
     assert not (far.root / "raw").exists()
     with pytest.raises(MissingError, match=r"needs raw/\*.txt"):
         far.repro()
@@ -319,3 +328,44 @@ def test_what_ran_elsewhere_is_restored_from_the_remote(far: Project) -> None:
     assert far.repro(pull=True).restored == ("one", "two", "three")
     assert far.read("three") == "x\ny\no\n"
     assert all(one.saved is not None for one in far.of(StageRestored))
+
+
+def test_what_a_command_adds_to_comes_from_the_remote_too(far: Project) -> None:
+    stage = "more: {cmd: cat other.txt >> all, deps: [other.txt], outs: [all: {persist: true}]}"
+    far.write(mlgit_yaml=f"{far.read('mlgit.yaml')}  {stage}\n")
+    far.repro("more", pull=True)
+    subprocess.run([sys.executable, "-m", "mlgit", "push", "--yes"], cwd=far.root, check=True)
+    (far.root / "all").unlink()
+    far.write(other_txt="new\n")
+    far.repro("more", pull=True, hermetic=True)
+    assert far.read("all") == "o\nnew\n"
+
+
+def everything_kept(project: Project) -> bytes:
+    """All bytes in the cache, where small files stand as they are."""
+    return b"".join(path.read_bytes() for path in (project.root / ".mlgit/cache").rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("hermetic", [False, True])
+def test_what_is_put_at_an_output_while_a_command_runs_is_kept(make: Callable[..., Project], hermetic: bool) -> None:
+    mine = "mine, and incompressible: 8f1e5b"
+    project = make("stages: {a: {cmd: echo 1 > out, outs: [out]}}")
+
+    def interfere(event: Event) -> None:
+        if isinstance(event, StageStarted):
+            project.write(out=mine)
+
+    variables = {"PATH": os.environ["PATH"]}
+    project.repo.pipeline.reproduce(Options(hermetic=hermetic), variables, interfere)
+    assert project.read("out") == "1\n"
+    assert mine.encode() in everything_kept(project)
+
+
+def test_ignored_files_in_a_folder_that_is_written_anew_are_kept(make: Callable[..., Project]) -> None:
+    mine = "mine, and incompressible: 2c90aa"
+    project = make("stages: {a: {cmd: mkdir -p d && cp x d/x, deps: [x], outs: [d]}}", x="1\n", _mlgitignore="*.tmp\n")
+    project.repro()
+    project.write(x="2\n", d__notes_tmp=mine)
+    project.repro()
+    assert project.read("d/x") == "2\n"
+    assert mine.encode() in everything_kept(project)

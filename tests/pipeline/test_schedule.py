@@ -89,6 +89,16 @@ def test_what_wants_more_than_there_is_gets_all_of_it() -> None:
     assert capacity.take("b", Resources()) == []
 
 
+def test_parts_of_processors_add_up_again() -> None:
+    capacity = Capacity(8, 3.0, 0, [])
+    parts = {f"s{number}": Resources(cpus=number / 10) for number in range(1, 8)}
+    for address, wanted in parts.items():
+        assert capacity.take(address, wanted) == []
+    for address in parts:
+        capacity.give_back(address)
+    assert capacity.take("all", Resources(cpus=3)) == []
+
+
 def test_a_device_that_is_not_there_is_an_error() -> None:
     stage = Stage("train", RelPath("mlgit.yaml"), "x", resources=Resources(gpus=2))
     with pytest.raises(StageError, match="needs 2 GPUs, and this machine has 1"):

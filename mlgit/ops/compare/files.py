@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from mlgit.errors import InvalidError
-from mlgit.model.metric import EXTENSIONS, Scalar, parse_metrics
+from mlgit.model import paramfile
+from mlgit.model.metric import EXTENSIONS, Scalar, flatten, parse_metrics
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import DEFAULT_PARAMS, StageFile
 
@@ -108,7 +109,9 @@ def unique(items: Iterable[_T]) -> list[_T]:
     return list(dict.fromkeys(items))
 
 
-def read_values(repo: Repo, path: RelPath, snapshot: Snapshot) -> dict[str, Scalar] | None:
+def read_values(
+    repo: Repo, path: RelPath, snapshot: Snapshot, parse: Callable[[bytes, str], dict[str, Scalar]] = parse_metrics
+) -> dict[str, Scalar] | None:
     """The values of one metrics or params file, None if the side has no such file.
 
     Raises:
@@ -116,7 +119,17 @@ def read_values(repo: Repo, path: RelPath, snapshot: Snapshot) -> dict[str, Scal
         MlgitError: it is tracked and its content is nowhere.
     """
     data = repo.read(path, snapshot)
-    return None if data is None else naming(snapshot, lambda: parse_metrics(data, path))
+    return None if data is None else naming(snapshot, lambda: parse(data, path))
+
+
+def parse_params(data: bytes, path: str) -> dict[str, Scalar]:
+    """A parameter file as dotted key → scalar: whatever a stage may read, and tables besides.
+
+    Raises:
+        InvalidError: as `parse_metrics`.
+    """
+    python = path.lower().endswith(".py")
+    return flatten(paramfile.parse(data, path), path) if python else parse_metrics(data, path)
 
 
 def chosen(paths: Iterable[RelPath], targets: Collection[str]) -> list[RelPath]:

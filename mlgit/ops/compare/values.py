@@ -5,13 +5,13 @@ What appeared or vanished is a row of its own, a whole file too: silence never m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from mlgit.model.metric import Change, diff_values, match_keys
+from mlgit.model.metric import Change, Scalar, diff_values, match_keys
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Cell, Mark, Report, Row, Table
-from mlgit.ops.compare.files import chosen, declared, read_values, unique
+from mlgit.ops.compare.files import chosen, declared, parse_params, read_values, unique
 
 if TYPE_CHECKING:
     from mlgit.model.gate import Direction, Rule
@@ -36,7 +36,7 @@ def params_diff(repo: Repo, base: Snapshot, head: Snapshot, *, targets: Collecti
     rows = [
         Row((path, change.key, change.old, change.new), change.mark, note)
         for path in paths
-        for change, note in _changes(repo, path, base, head)
+        for change, note in _changes(*(read_values(repo, path, side, parse_params) for side in (base, head)))
     ]
     table = Table("params", "Parameters", ("file", "param", *_SIDES), tuple(rows), "no parameters")
     return Report("params-diff", "Parameters", (table,), base=base.name, head=head.name)
@@ -62,7 +62,7 @@ def metrics_diff(
     paths = chosen([*declared(repo, head).metrics, *declared(repo, base).metrics], targets)
     rows = []
     for path in paths:
-        found = list(_changes(repo, path, base, head))
+        found = list(_changes(read_values(repo, path, base), read_values(repo, path, head)))
         better = _directions(path, [change.key for change, _ in found], rules)
         for change, note in found:
             cells = (path, change.key, change.old, change.new, change.delta, change.relative)
@@ -91,9 +91,8 @@ def metrics_show(repo: Repo, snapshots: Sequence[Snapshot], *, targets: Collecti
     return Report("metrics-show", "Metrics", (table,), head=sides[0].name if len(sides) == 1 else None)
 
 
-def _changes(repo: Repo, path: RelPath, base: Snapshot, head: Snapshot) -> Iterator[tuple[Change, str]]:
+def _changes(old: Mapping[str, Scalar] | None, new: Mapping[str, Scalar] | None) -> Iterator[tuple[Change, str]]:
     """Every value of one file, and what a reader must know of it; at least one for every file."""
-    old, new = read_values(repo, path, base), read_values(repo, path, head)
     if old is None and new is None:
         yield Change("", Mark.WARN, None, None), "declared, but on neither side"
         return

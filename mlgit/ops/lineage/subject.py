@@ -57,7 +57,11 @@ def resolve(place: Place, target: str, path: RelPath | None, folder: RelPath) ->
         return Found(place, subject)
     if match is not None:
         return _by_id(place, None, match[2])
-    several = find(place.project, target, folder)  # its error names what comes nearest
+    try:
+        several = find(place.project, target, folder)
+    except UsageError as error:
+        unknown = f"no stage, artifact or object id, and no path that mlgit tracks or a stage uses: {target!r}"
+        raise UsageError(unknown, hint=error.hint) from None
     raise UsageError(f"{target!r} names {len(several)} stages", hint=f"name one of them: {', '.join(several)}")
 
 

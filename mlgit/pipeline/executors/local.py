@@ -50,7 +50,7 @@ class LocalExecutor:
     def __init__(self) -> None:
         self._guard = _Guard()
         self._running: dict[int, _Running] = {}
-        self._threads: list[threading.Thread] = []
+        self._ends: list[threading.Event] = []
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -63,14 +63,16 @@ class LocalExecutor:
 
     def start(self, task: Task, sink: Sink, done: Callable[[Result], None]) -> None:
         """Begin `task` and return at once; see `Executor`."""
+        ended = threading.Event()  # a join that Ctrl-C cuts short makes CPython take a running thread for ended
 
         def watch() -> None:
-            done(self._run(task, sink))
+            try:
+                done(self._guarded(task, sink))
+            finally:
+                ended.set()
 
-        thread = threading.Thread(target=watch, daemon=True)
-        self._threads = [one for one in self._threads if one.is_alive()]
-        self._threads.append(thread)
-        thread.start()
+        self._ends = [*(one for one in self._ends if not one.is_set()), ended]
+        threading.Thread(target=watch, daemon=True).start()
 
     def stop(self) -> None:
         """Ask every group to end as Ctrl-C would, give it a moment, then kill it; a second Ctrl-C cuts that short."""
@@ -78,24 +80,37 @@ class LocalExecutor:
         with contextlib.suppress(KeyboardInterrupt):
             for one in list(self._running.values()):
                 one.signal(signal.SIGINT)
-            for thread in self._threads:
-                thread.join(max(0.0, deadline - time.monotonic()))
-        while any(thread.is_alive() for thread in self._threads):
+            for end in self._ends:
+                end.wait(max(0.0, deadline - time.monotonic()))
+        while not all(end.is_set() for end in self._ends):
             for one in list(self._running.values()):
                 one.kill()
-            for thread in self._threads:
-                thread.join(0.05)
+            for end in self._ends:
+                end.wait(0.05)
+
+    def _guarded(self, task: Task, sink: Sink) -> Result:
+        """As `_run`; that there is no guard, and so no command, is a result too: somebody waits for one."""
+        try:
+            return self._run(task, sink)
+        except OSError as error:
+            problem = StageError(
+                f"cannot watch over the command of stage {task.address!r}: {error}",
+                hint="the shell that mlgit keeps for that was killed or could not be started; run it again",
+            )
+            return Result(error=problem)
 
     def _run(self, task: Task, sink: Sink) -> Result:
         began = time.monotonic()
         try:
             process = _start(task)
         except (OSError, ValueError) as error:
-            problem = StageError(f"cannot start {task.cmd!r}: {error}", hint="check the command and its folder")
+            problem = StageError(
+                f"cannot start the command of stage {task.address!r}: {error}", hint="check the command and its folder"
+            )
             return Result(error=problem)
         running = _Running(process)
         self._running[process.pid] = running
-        pump = threading.Thread(target=_pump, args=(process.stdout, sink), daemon=True)
+        pump = _Pump(process.stdout, sink)
         pump.start()
         try:
             self._guard.add(process.pid)
@@ -104,7 +119,7 @@ class LocalExecutor:
         finally:
             running.kill()  # also after success: a leftover could write into recorded outputs
             self._guard.drop(process.pid)
-            pump.join(GRACE)  # a process that left the group may hold the pipe open for ever
+            pump.finish(GRACE)  # a process that left the group may hold the pipe open for ever
             del self._running[process.pid]
         return Result(process.wait(), time.monotonic() - began, timed_out=running.timed_out)
 
@@ -125,7 +140,8 @@ class _Running:
 
     def wait(self, timeout: float | None) -> None:
         """Wait for the command's end, or end it when `timeout` seconds are over."""
-        timer = threading.Timer(timeout, self._expire) if timeout is not None else None
+        longest = threading.TIMEOUT_MAX / 2  # some 146 years; clocks overflow beyond
+        timer = threading.Timer(min(timeout, longest), self._expire) if timeout is not None else None
         if timer is not None:
             timer.daemon = True
             timer.start()
@@ -156,6 +172,31 @@ class _Running:
                 os.killpg(self._process.pid, number)
 
 
+class _Pump(threading.Thread):
+    """Hands on what one command writes, until `finish`."""
+
+    def __init__(self, stream: IO[bytes] | None, sink: Sink) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._sink: Sink | None = sink
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        if self._stream is None:
+            return
+        with self._stream as stream:
+            while data := os.read(stream.fileno(), 1 << 16):
+                with self._lock:
+                    if self._sink is not None:
+                        self._sink(data)
+
+    def finish(self, grace: float) -> None:
+        """Wait for the end of the stream, `grace` seconds at most; nothing is handed on after that."""
+        self.join(grace)
+        with self._lock:
+            self._sink = None
+
+
 class _Guard:
     """The shell that outlives mlgit by a moment."""
 
@@ -169,7 +210,8 @@ class _Guard:
 
     def drop(self, group: int) -> None:
         """`group` has ended."""
-        self._tell(f"- {group}\n")
+        with contextlib.suppress(BrokenPipeError):  # a guard that is gone does nothing to it
+            self._tell(f"- {group}\n")
 
     def _tell(self, line: str) -> None:
         if os.name == "nt":
@@ -220,9 +262,3 @@ def _start(task: Task) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-
-
-def _pump(stream: IO[bytes], sink: Sink) -> None:
-    while data := os.read(stream.fileno(), 1 << 16):
-        sink(data)
-    stream.close()
