@@ -14,6 +14,7 @@ _GLOB: Final = re.compile(r"[*?\[]")
 _EASY: Final = re.compile(r"[A-Za-z0-9_+=@-]+(?:\.[A-Za-z0-9_+=@-]+)*(?:/[A-Za-z0-9_+=@-]+(?:\.[A-Za-z0-9_+=@-]+)*)*")
 """Most paths: nothing in them needs a closer look."""
 _EASY_LENGTH: Final = 200
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SETS: Final = re.compile(r"\[!?\]?[^\]]*\]")
 
 
@@ -30,6 +31,11 @@ def resolve_path(text: object, folder: str, where: str) -> RelPath:
         return RelPath(f"{folder}/{text}" if folder else text)
     if text.startswith(("/", "\\")) or ":" in text[:3]:
         _refuse_absolute(text, where)
+    if _ADDRESS.match(text):
+        raise InvalidError(
+            f"{where}: an address, not a path: {text!r:.60}",
+            hint="stages read and write files of the project: let the command fetch it, or a stage of its own",
+        )
     joined = posixpath.normpath(posixpath.join(folder, text))
     if joined == ".." or joined.startswith("../"):
         raise UnsafeError(f"{where}: path leaves the repository: {text!r}", hint="keep it below the repository's root")

@@ -80,9 +80,9 @@ def _expression(text: str, inner: str, *, closed: bool) -> Expression:
         raise InvalidError(f"{text!r:.60}: `${{` without its `}}`", hint=f"close it; {keep}")
     path, bar, word = (part.strip() for part in inner.partition("|"))
     if bar and word != _RAW:
-        raise InvalidError(f"{text}: unknown filter {word!r}", hint=f"`|raw` is the only one; {keep}")
+        raise InvalidError(f"{text:.60}: unknown filter {word!r:.60}", hint=f"`|raw` is the only one; {keep}")
     if not _PATH.fullmatch(path):
-        raise InvalidError(f"{text}: not a name", hint=f"write ${{name}}, ${{a.b}} or ${{list[0]}}; {keep}")
+        raise InvalidError(f"{text:.60}: not a name", hint=f"write ${{name}}, ${{a.b}} or ${{list[0]}}; {keep}")
     names = tuple(name.strip() for name in re.split(r"[.\[\]]+", path) if name.strip())
     return Expression(text, names, bool(bar))
 

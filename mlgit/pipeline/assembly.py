@@ -65,6 +65,7 @@ class Assembly:
         if options.executor == "ray":
             setting = replace(setting, bring=self._bring(options.remote, remotes))
         with self._alone("repro"), self._executor(options) as executor:
+            locks.prune()
             run = Reproduction(
                 self.workspace,
                 self.graph,

@@ -25,6 +25,7 @@ from mlgit.model.tree import Content
 from mlgit.pipeline import environment, scratch, touched, trace
 from mlgit.pipeline.absent import Absent
 from mlgit.pipeline.logs import Logs
+from mlgit.pipeline.observe import Observer
 from mlgit.pipeline.outputs import Outputs, check_complete, refusing
 from mlgit.pipeline.status import Seen
 from mlgit.pipeline.task import Result, Task
@@ -66,18 +67,26 @@ class Attempt:
         devices: the GPUs it has been given.
         started: when, as run records have it.
         warnings: what a person should hear of, once it has ended.
-        moved: inputs that were no longer what was seen when they were copied.
 
     Raises:
         MissingError: a dependency is not there.
     """
 
     def __init__(
-        self, workspace: Workspace, setting: Setting, outputs: Outputs, stage: Stage, seen: Seen, *, apart: bool
+        self,
+        workspace: Workspace,
+        setting: Setting,
+        outputs: Outputs,
+        observer: Observer,
+        stage: Stage,
+        seen: Seen,
+        *,
+        apart: bool,
     ) -> None:
         self._workspace = workspace
         self._setting = setting
         self._outputs = outputs
+        self._observer = observer
         self._apart = apart
         self._hermetic = stage.hermetic or setting.hermetic
         self._tree: Workspace | None = None
@@ -90,12 +99,16 @@ class Attempt:
         self.number = 1
         self.devices: list[str] = []
         self.warnings: list[str] = []
-        self.moved: dict[RelPath, None] = {}
+        self._moved: dict[RelPath, None] = {}
 
     @property
-    def isolated(self) -> bool:
+    def _isolated(self) -> bool:
         """Whether the command gets copies of its inputs, which nobody else changes."""
         return self._apart or self._hermetic
+
+    def moved(self) -> list[RelPath]:
+        """The inputs that were no longer what was seen when they were copied, or are not now that it has ended."""
+        return [*self._moved] if self._isolated else self._observer.moved(self.stage, self.seen)
 
     def prepare(self, devices: list[str]) -> Task:
         """Make everything ready for the command to start.
@@ -137,7 +150,7 @@ class Attempt:
         """The working tree that the command is to see."""
         stage, workspace = self.stage, self._workspace
         self._outputs.refuse_committed(stage)
-        if not self.isolated:
+        if not self._isolated:
             if not (workspace.root / stage.wdir).is_dir():
                 raise InvalidError(
                     f"{stage.file}:{stage.line}: stages.{stage.name}.wdir: no such folder: {stage.wdir}",
@@ -149,6 +162,7 @@ class Attempt:
                 self._outputs.clear(stage)
             return workspace.root
         self._inputs = self._saved_inputs()
+        self._moved |= dict.fromkeys(self._observer.moved(stage, self.seen))
         if self._apart:
             return workspace.root
         self._tree = self._leftovers.enter_context(workspace.elsewhere(scratch.PREFIX))
@@ -238,6 +252,16 @@ class Attempt:
         start = f"{problem.message}; it" if problem is not None else f"stage {self.stage.address!r}"
         return StageError(f"{start} {first.words}{others}", hint=first.hint)
 
+    def bring(self, result: Result) -> None:
+        """Get into the cache what a command elsewhere has put into the remote.
+
+        Raises:
+            MlgitError: the remote failed.
+        """
+        if self._setting.bring is not None and result.outs:
+            with self._workspace.using_cache("repro"):
+                self._setting.bring(result.outs.values())
+
     def outcome(self, result: Result) -> dict[RelPath, Content]:
         """What the command made, saved in the cache and in its place in the working tree.
 
@@ -266,8 +290,6 @@ class Attempt:
         with refusing(self.stage):
             outs = scratch.collect(self._tree, paths) if self._tree is not None else dict(result.outs or {})
         check_complete(self.stage, outs)
-        if self._setting.bring is not None:
-            self._setting.bring(outs.values())
         if self._tree is not None:
             strays = sorted(scratch.strays(self._tree, self._inputs, paths))
             self.warnings += [f"it wrote {path}, which is no output of it: not kept" for path in strays]

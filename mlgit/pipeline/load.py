@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mlgit.errors import UsageError
+from mlgit.errors import InvalidError, UsageError
 from mlgit.model import lock, pointer, stage, stagefile
 from mlgit.model.expand import GROUP_SIGN
 from mlgit.model.lock import StageLock
@@ -51,6 +51,7 @@ def load(snapshot: Snapshot) -> Project:
             _load_file(snapshot, path, project)
         elif path.endswith(pointer.SUFFIX):
             project.tracked[RelPath(path[: -len(pointer.SUFFIX)])] = path
+    _refuse_made_variables(project)
     return project
 
 
@@ -101,6 +102,7 @@ def _load_file(snapshot: Snapshot, path: RelPath, project: Project) -> None:
 
     def read(file: RelPath) -> bytes | None:
         asked.add(file)
+        _refuse_tracked_variables(snapshot, path, file)
         return snapshot.read(file)
 
     file = stagefile.decode(data, path, read)
@@ -111,3 +113,28 @@ def _load_file(snapshot: Snapshot, path: RelPath, project: Project) -> None:
     if locked is not None:
         entries = lock.decode(locked, lock_path(path)).stages
         project.locked.update((address(path, name), entry) for name, entry in entries.items())
+
+
+def _refuse_tracked_variables(snapshot: Snapshot, stage_file: RelPath, file: RelPath) -> None:
+    """Without its variables a stage file says nothing, so those must be there before any data is."""
+    parts = file.parts
+    for end in range(1, len(parts) + 1):
+        tracked = RelPath("/".join(parts[:end]) + pointer.SUFFIX)
+        if tracked in snapshot.control_files:
+            raise InvalidError(
+                f"{stage_file}: its templates read {file}, which is tracked as data ({tracked}): in a fresh clone "
+                "it would not be there, and without it nothing can be pulled",
+                hint=f"keep it in Git itself: delete {tracked} and its line in .gitignore, then `git add` the file",
+            )
+
+
+def _refuse_made_variables(project: Project) -> None:
+    """As above, for what a stage writes into the cache."""
+    cached = {out.path: one.address for one in project.stages.values() for out in one.outs if out.cache}
+    for stage_file, asked in project.variables.items():
+        for file, path in ((file, path) for file in sorted(asked) for path in cached if file.within(path)):
+            raise InvalidError(
+                f"{stage_file}: its templates read {file}, which the stage {cached[path]!r} writes into the cache: in "
+                "a fresh clone it would not be there, and without it nothing can be pulled",
+                hint=f"let the command read {file}, named under `params` or `deps`; or give that output `cache: false`",
+            )

@@ -54,6 +54,24 @@ class Locks:
         self._stamps[path] = self._stamp(path)
         self.written[path] = None
 
+    def prune(self) -> None:
+        """Take out the entries of stages that are no longer declared: a lock says nothing of what is not there.
+
+        Raises:
+            InvalidError, UnsafeError: as `record`.
+            DiskError: a file cannot be written; the old one stands.
+        """
+        gone = self.current.keys() - self._project.stages.keys()
+        for file in self._project.files if gone else ():
+            if any(one == address(file, one.rpartition(":")[2]) for one in gone):
+                self._read(file)
+                path = lock_path(file)
+                atomic.write_text(self._root / path, lock.assemble(self._texts[file]))
+                self._stamps[path] = self._stamp(path)
+                self.written[path] = None
+        for one in gone:
+            del self.current[one]
+
     def _read(self, file: RelPath) -> None:
         """Take over what the lock file beside the stage file `file` says now."""
         path = lock_path(file)

@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 from typing import IO, Final
 
-from mlgit.errors import MissingError
 from blake3 import blake3
 
+from mlgit.errors import MissingError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
 from mlgit.model.relpath import RelPath

@@ -6,18 +6,18 @@ nothing names it, so that `gc` takes it away again.
 
 from __future__ import annotations
 
-import contextlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mlgit.errors import MlgitError
+from mlgit.errors import MlgitError, NotEvaluableError
 from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import Stage
 from mlgit.model.tree import Content
 from mlgit.pipeline.attempt import Attempt, Setting
-from mlgit.pipeline.events import OnEvent, OutputLine, StageFailed, StageFinished, StageStarted, StageWarned
-from mlgit.pipeline.inbox import Inbox
+from mlgit.pipeline.commands import Commands
+from mlgit.pipeline.events import OnEvent, StageFailed, StageFinished, StageWarned
 from mlgit.pipeline.observe import Observer
 from mlgit.pipeline.outputs import Outputs
 from mlgit.pipeline.schedule import Capacity
@@ -65,70 +65,51 @@ class Rerunning:
         self._workspace = workspace
         self._observer = observer
         self._setting = setting
-        self._executor = executor
-        self._capacity = capacity
+        self._commands = Commands(executor, capacity, on_event)
         self._emit = on_event
         self._outputs = Outputs(workspace)
-        self._messages: Inbox[tuple[Attempt, Result]] = Inbox()
 
     def run(self, stages: Iterable[tuple[Stage, StageLock | None]]) -> Iterator[Rerun]:
         """Run the stages, several at a time; gives what each made as soon as it has ended."""
-        waiting, running = list(stages), dict[str, StageLock]()
+        waiting = deque(stages)
+        locks: dict[str, StageLock] = {}
         try:
-            while waiting or running:
+            while waiting or self._commands:
                 while waiting:
                     stage, locked = waiting[0]
-                    devices = self._capacity.take(stage.address, stage.resources)
-                    if devices is None and running:
+                    begun = self._begin(stage, locked)
+                    if begun is False:
                         break
-                    waiting.pop(0)
-                    refused = self._begin(stage, locked, devices or [])
-                    if refused is not None:
-                        if devices is not None:
-                            self._capacity.give_back(stage.address)
-                        yield refused
+                    waiting.popleft()
+                    if isinstance(begun, Rerun):
+                        yield begun
                     elif locked is not None:
-                        running[stage.address] = locked
-                if running:
-                    attempt, result = self._next_end()
-                    self._capacity.give_back(attempt.stage.address)
-                    yield self._finish(attempt, running.pop(attempt.stage.address), result)
+                        locks[stage.address] = locked
+                ended = self._commands.next_end(wait=True) if self._commands else None
+                if ended is not None:
+                    attempt, result = ended
+                    yield self._finish(attempt, locks[attempt.stage.address], result)
         finally:
-            self._messages.flow()
-            self._executor.stop()
+            for attempt, _ in self._commands.close():
+                attempt.close()
 
-    def _begin(self, stage: Stage, locked: StageLock | None, devices: list[str]) -> Rerun | None:
-        """Start one; gives what it comes to at once if it cannot be."""
+    def _begin(self, stage: Stage, locked: StageLock | None) -> Rerun | bool:
+        """Start one; false if it has to wait, and what it comes to if it cannot be started."""
         try:
-            self._capacity.check(stage)
+            self._commands.check(stage)
+            if any(out.persist for out in stage.outs):
+                raise NotEvaluableError(
+                    f"stage {stage.address!r} adds to an output that stays (persist), so it cannot be run once more",
+                    hint="verify the other stages: name them",
+                )
             seen = self._observer.look(stage, locked)
             stale = [one for one in input_changes(stage, locked, seen) if one.kind != "always"]
             if locked is None or stale:
                 return Rerun(stage.address, locked, tuple(stale))
-            attempt = Attempt(self._workspace, self._setting, self._outputs, stage, seen, apart=False)
-            self._launch(attempt, devices)
+            attempt = Attempt(self._workspace, self._setting, self._outputs, self._observer, stage, seen, apart=False)
+            return self._commands.start(attempt, "verified")
         except MlgitError as error:
             return Rerun(stage.address, locked, error=error)
-        return None
-
-    def _launch(self, attempt: Attempt, devices: list[str]) -> None:
-        address = attempt.stage.address
-        with contextlib.ExitStack() as on_failure:
-            on_failure.callback(attempt.close)
-            task = attempt.prepare(devices)
-
-            def sink(data: bytes) -> None:
-                attempt.note(data)
-                self._messages.write(OutputLine(address, data))
-
-            self._emit(StageStarted(address, attempt.stage.command, "verified"))
-            self._executor.start(task, sink, lambda result: self._messages.end((attempt, result)))
-            on_failure.pop_all()
-
-    def _next_end(self) -> tuple[Attempt, Result]:
-        while isinstance(message := self._messages.get(wait=True), OutputLine):
-            self._emit(message)
-        return message
 
     def _finish(self, attempt: Attempt, locked: StageLock, result: Result) -> Rerun:
         address = attempt.stage.address
@@ -136,6 +117,12 @@ class Rerunning:
             try:
                 with self._workspace.using_cache("verify"):
                     outs = attempt.made(result)
+                moved = attempt.moved()
+                if moved:
+                    raise NotEvaluableError(
+                        f"{moved[0]}, which stage {address!r} reads, changed while it was verified",
+                        hint="run it again when nothing changes",
+                    )
             except MlgitError as error:
                 self._emit(StageFailed(address, error.message))
                 return Rerun(address, locked, seconds=result.seconds, error=error)

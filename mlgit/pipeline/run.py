@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,24 +17,21 @@ from mlgit.errors import AuthError, MissingError, MlgitError, RemoteError, Stage
 from mlgit.model.lock import StageLock
 from mlgit.model.relpath import RelPath
 from mlgit.model.runrecord import RunRecord
-from mlgit.model.stage import Resources, Stage
+from mlgit.model.stage import Stage
 from mlgit.model.tree import Content
 from mlgit.pipeline import runcache
 from mlgit.pipeline.attempt import Attempt, Setting
+from mlgit.pipeline.commands import Commands, Ended
 from mlgit.pipeline.events import (
     OnEvent,
     Outcome,
-    OutputLine,
     StageFailed,
     StageFinished,
     StageRestored,
-    StageRetried,
     StageSkipped,
-    StageStarted,
     StageWarned,
 )
 from mlgit.pipeline.graph import Graph
-from mlgit.pipeline.inbox import Inbox
 from mlgit.pipeline.key import stage_key
 from mlgit.pipeline.lastrun import last_run
 from mlgit.pipeline.locks import Locks
@@ -48,7 +44,6 @@ from mlgit.pipeline.status import Seen
 from mlgit.pipeline.task import Executor, Result
 from mlgit.work.workspace import Workspace
 
-_ELSEWHERE: Final = Resources(cpus=0)
 _UNKNOWN: Final = 1.0
 """Seconds that a stage is thought to take which nobody has seen run."""
 
@@ -82,8 +77,7 @@ class Reproduction:
         self._observer = observer
         self._options = options
         self._setting = setting
-        self._executor = executor
-        self._capacity = capacity
+        self._commands = Commands(executor, capacity, on_event)
         self._remote_runs = remote_runs
         self._emit = on_event
         self._outputs = Outputs(workspace)
@@ -91,9 +85,8 @@ class Reproduction:
         self._has = setting.absent.obtain if setting.absent is not None else workspace.has
         weight = self._weight if options.jobs > 1 else None
         self._schedule = Schedule(graph, select(graph, options), weight)
-        self._messages: Inbox[tuple[str, Result]] = Inbox()
         self._prepared: deque[tuple[Attempt, Step]] = deque()
-        self._running: dict[str, Attempt] = {}
+        self._ended: list[Ended] = []
         self._error: MlgitError | None = None
         self._failed: dict[str, str] = {}
         self._left: dict[str, None] = {}
@@ -131,7 +124,7 @@ class Reproduction:
                 self._start_prepared()
                 if self._finish_one(wait=False) or self._decide_next():
                     continue
-                if not self._running:
+                if not self._commands:
                     return
                 self._finish_one(wait=True)
         finally:
@@ -139,27 +132,16 @@ class Reproduction:
 
     def _close(self) -> None:
         """Leave nothing running; what had finished before the interruption is kept."""
-        ended = [message for message in self._drain() if isinstance(message, tuple)]
-        self._messages.flow()
-        self._executor.stop()
-        for address, result in ended:
+        for attempt, result in [*self._ended, *self._commands.close()]:
             if result.status == 0 and result.error is None:
                 with contextlib.suppress(MlgitError):
-                    self._finish(self._running.pop(address), result)
-        for attempt in self._running.values():
+                    self._finish(attempt, result)
             attempt.close()
-
-    def _drain(self) -> list[OutputLine | tuple[str, Result]]:
-        found = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                found.append(self._messages.get(wait=False))
-        return found
 
     def _decide_next(self) -> bool:
         """Decide about one more stage, if one is free and it is not too early; whether there was one."""
         ahead = self._options.jobs if self._options.jobs > 1 else 0
-        if self._error is not None or len(self._prepared) > ahead or (self._running and not ahead):
+        if self._error is not None or len(self._prepared) > ahead or (self._commands and not ahead):
             return False
         address = self._schedule.next()
         if address is None:
@@ -181,10 +163,9 @@ class Reproduction:
             stage, locked, seen, force=self._options.force, has=self._has, remembered=self._remembered(stage, seen)
         )
         if step.action == "run":
-            if not self._executor.apart:
-                self._capacity.check(stage)
-            apart = self._executor.apart
-            attempt = Attempt(self._workspace, self._setting, self._outputs, stage, seen, apart=apart)
+            self._commands.check(stage)
+            apart = self._commands.apart
+            attempt = Attempt(self._workspace, self._setting, self._outputs, self._observer, stage, seen, apart=apart)
             self._prepared.append((attempt, step))
             return
         if step.action == "restore" and step.entry is not None:
@@ -239,72 +220,24 @@ class Reproduction:
         waiting: list[tuple[Attempt, Step]] = []
         while self._prepared and self._error is None:
             attempt, step = self._prepared.popleft()
-            stage = attempt.stage
-            devices = self._capacity.take(stage.address, _ELSEWHERE if self._executor.apart else stage.resources)
-            if devices is None:
-                waiting.append((attempt, step))
-                continue
-            self._running[stage.address] = attempt
-            with self._failures(stage.address):
-                self._emit(StageStarted(stage.address, stage.command, step.reason))
-                self._launch(attempt, devices)
+            with self._failures(attempt.stage.address):
+                if not self._commands.start(attempt, step.reason):
+                    waiting.append((attempt, step))
         self._prepared.extend(waiting)
 
-    def _launch(self, attempt: Attempt, devices: list[str]) -> None:
-        address = attempt.stage.address
-        try:
-            task = attempt.prepare(devices)
-            if attempt.isolated:
-                attempt.moved |= dict.fromkeys(self._observer.moved(attempt.stage, attempt.seen))
-
-            def sink(data: bytes) -> None:
-                attempt.note(data)
-                self._messages.write(OutputLine(address, data))
-
-            self._executor.start(task, sink, lambda result: self._messages.end((address, result)))
-        except BaseException:
-            self._end(attempt)
-            raise
-
     def _finish_one(self, *, wait: bool) -> bool:
-        """Deal with what the commands say until one has ended; whether one has."""
-        while True:
-            try:
-                message = self._messages.get(wait=wait)
-            except queue.Empty:
-                return False
-            if isinstance(message, OutputLine):
-                self._emit(message)
-                continue
-            address, result = message
-            attempt = self._running[address]
-            if self._error is None and attempt.will_retry(result):
-                self._retry(attempt, result)
-                return True
-            self._capacity.give_back(address)
-            try:
-                self._start_prepared()  # what takes long comes after: others need not wait for it
-            except BaseException:
-                self._messages.end(message)  # Ctrl-C: it had ended, and is kept
-                raise
-            del self._running[address]
-            with self._failures(address):
-                self._finish(attempt, result)
-            return True
-
-    def _retry(self, attempt: Attempt, result: Result) -> None:
-        problem = attempt.problem(result)
-        attempt.close()
-        attempt.number += 1
-        message = problem.message if problem is not None else ""
-        self._emit(StageRetried(attempt.stage.address, message, attempt.number))
+        """Deal with the next command that has ended; whether there was one."""
+        self._commands.retrying = self._error is None
+        ended = self._commands.next_end(wait=wait)
+        if ended is None:
+            return False
+        attempt, result = ended
+        self._ended.append(ended)
+        self._start_prepared()  # what takes long comes after: others need not wait for it
+        self._ended.remove(ended)
         with self._failures(attempt.stage.address):
-            self._launch(attempt, attempt.devices)
-
-    def _end(self, attempt: Attempt) -> None:
-        attempt.close()
-        if self._running.pop(attempt.stage.address, None) is not None:
-            self._capacity.give_back(attempt.stage.address)
+            self._finish(attempt, result)
+        return True
 
     def _finish(self, attempt: Attempt, result: Result) -> None:
         """Save and record what a command made.
@@ -315,9 +248,10 @@ class Reproduction:
         stage = attempt.stage
         with attempt:
             self._observer.forget(out.path for out in stage.outs)
+            attempt.bring(result)
             with self._workspace.writing("repro"):
                 outs = attempt.outcome(result)
-                moved = [*attempt.moved] if attempt.isolated else self._observer.moved(stage, attempt.seen)
+                moved = attempt.moved()
                 if moved:
                     attempt.warnings.append(_unproven(moved))
                     self._observer.forget(moved)
