@@ -19,47 +19,58 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 
+_Stages = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Stages, stage files or outputs; the stage file here if left out.", autocompletion=words.stages
+    ),
+]
+_RunAnyway = Annotated[bool, typer.Option("--force", "-f", help="Run stages even if nothing changed.")]
+_Single = Annotated[bool, typer.Option("--single", "-s", help="The targets alone, nothing upstream.")]
+_Downstream = Annotated[bool, typer.Option("--downstream", help="The targets and what depends on them.")]
+_Whole = Annotated[bool, typer.Option("--pipeline", "-p", help="All that is connected with the targets, up and down.")]
+_EveryStage = Annotated[bool, typer.Option("--all", "-P", help="Every stage of the repository.")]
+_Glob = Annotated[bool, typer.Option("--glob", help="Targets are patterns of stage names, as `train@*`.")]
+_Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", metavar="N", min=0, help="Stages at a time, 0 for all that fit; on this machine 1 if left out."
+    ),
+]
+_KeepGoing = Annotated[bool, typer.Option("--keep-going", "-k", help="Go on with what a failure leaves.")]
+_Pull = Annotated[bool, typer.Option("--pull", help="Download what stages that must run need.")]
+_Hermetic = Annotated[
+    bool, typer.Option("--hermetic", help="Run each stage in a folder with nothing but what it declares.")
+]
+_Trace = Annotated[bool, typer.Option("--trace", help="Tell which files stages touch and do not declare.")]
+_ExecutorName = Annotated[str, typer.Option("--executor", help="What runs the stages: local or ray.")]
+_Address = Annotated[
+    str | None,
+    typer.Option("--address", help="Of the Ray cluster, HOST:PORT; by default the one this machine is part of."),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object when done.")]
+
+
 @app.command()
 def repro(
     context: typer.Context,
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Stages, stage files or outputs; the stage file here if left out.", autocompletion=words.stages
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Run stages even if nothing changed.")] = False,
-    single: Annotated[bool, typer.Option("--single", "-s", help="The targets alone, nothing upstream.")] = False,
-    downstream: Annotated[bool, typer.Option("--downstream", help="The targets and what depends on them.")] = False,
-    whole: Annotated[
-        bool, typer.Option("--pipeline", "-p", help="All that is connected with the targets, up and down.")
-    ] = False,
-    everything: Annotated[bool, typer.Option("--all", "-P", help="Every stage of the repository.")] = False,
-    glob: Annotated[bool, typer.Option("--glob", help="Targets are patterns of stage names, as `train@*`.")] = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs",
-            "-j",
-            metavar="N",
-            min=0,
-            help="Stages at a time, 0 for all that fit; on this machine 1 if left out.",
-        ),
-    ] = None,
-    keep_going: Annotated[bool, typer.Option("--keep-going", "-k", help="Go on with what a failure leaves.")] = False,
-    pull: Annotated[bool, typer.Option("--pull", help="Download what stages that must run need.")] = False,
-    hermetic: Annotated[
-        bool, typer.Option("--hermetic", help="Run each stage in a folder with nothing but what it declares.")
-    ] = False,
-    trace: Annotated[bool, typer.Option("--trace", help="Tell which files stages touch and do not declare.")] = False,
-    executor: Annotated[str, typer.Option("--executor", help="What runs the stages: local or ray.")] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help="Of the Ray cluster, HOST:PORT; by default the one this machine is part of."),
-    ] = None,
+    targets: _Stages = None,
+    force: _RunAnyway = False,
+    single: _Single = False,
+    downstream: _Downstream = False,
+    whole: _Whole = False,
+    everything: _EveryStage = False,
+    glob: _Glob = False,
+    jobs: _Jobs = None,
+    keep_going: _KeepGoing = False,
+    pull: _Pull = False,
+    hermetic: _Hermetic = False,
+    trace: _Trace = False,
+    executor: _ExecutorName = "local",
+    address: _Address = None,
     remote: RemoteName = None,
     yes: Yes = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object when done.")] = False,
+    json: _Json = False,
     dry_run: DryRun = False,
 ) -> None:
     """Bring stages up to date: run what changed, skip the rest."""

@@ -6,6 +6,7 @@ decodes it.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -106,7 +107,7 @@ class Stage:
         always_changed: runs on every `repro`.
         env: variables that the command gets besides the usual ones; a change of one is a change of the stage.
         timeout: seconds after which a run is ended and counts as failed; None for no limit.
-        retries: how often a failed run is tried again.
+        retries: how often a command that failed, or ran out of time, is run again.
         hermetic: runs in a folder that holds only what it declares.
         line: where it stands in its file, for messages.
     """
@@ -143,7 +144,7 @@ class Stage:
     @property
     def command(self) -> str:
         """The command on one line, for messages."""
-        return self.cmd if isinstance(self.cmd, str) else " ".join(self.cmd)
+        return self.cmd if isinstance(self.cmd, str) else shlex.join(self.cmd)
 
 
 @dataclass(frozen=True, slots=True)

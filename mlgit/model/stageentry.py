@@ -32,7 +32,7 @@ from mlgit.model.stagekeys import NOTES, OUT, RESOURCES, STYLE, TOLERANCE
 from mlgit.model.stagepath import is_glob, resolve_glob, resolve_path
 
 ENV_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
-_OWN: Final = frozenset({NAME, lock.NAME, ".gitignore", ".mlgitignore"})
+_OWN: Final = frozenset({NAME, lock.NAME, ".gitignore", ".gitattributes", ".mlgitignore"})
 _PLOT_OUT: Final = (*OUT, *STYLE)
 _Item = TypeVar("_Item")
 

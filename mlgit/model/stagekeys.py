@@ -30,7 +30,7 @@ STAGE: Final[Mapping[str, str]] = {
     "env": "Variables that the command gets; a change of one makes the stage run again.",
     "resources": "What the stage needs while it runs.",
     "timeout": "Ends a run that takes longer, and counts it as failed: seconds, or a text such as 90s, 10m, 2h or 1d.",
-    "retries": "How often a failed run is tried again.",
+    "retries": "How often a command that failed, or ran out of time, is run again.",
     "hermetic": "Whether the command runs in a folder that holds nothing but what the stage declares.",
     "frozen": "Whether the stage is left as it is: it never runs.",
     "always_changed": "Whether the stage runs every time.",

@@ -26,16 +26,17 @@ def resolve_path(text: object, folder: str, where: str) -> RelPath:
         InvalidError: it is no path.
     """
     if not isinstance(text, str) or not text:
-        raise InvalidError(f"{where}: expected a path, found {describe(text)}", hint="write a path")
+        mend = "quote the number" if isinstance(text, (int, float)) else "write a path"
+        raise InvalidError(f"{where}: expected a path, found {describe(text)}", hint=mend)
     if len(text) < _EASY_LENGTH and _EASY.fullmatch(text):
         return RelPath(f"{folder}/{text}" if folder else text)
-    if text.startswith(("/", "\\")) or ":" in text[:3]:
-        _refuse_absolute(text, where)
     if _ADDRESS.match(text):
         raise InvalidError(
             f"{where}: an address, not a path: {text!r:.60}",
             hint="stages read and write files of the project: let the command fetch it, or a stage of its own",
         )
+    if text.startswith(("/", "\\")) or ":" in text[:3]:
+        _refuse_absolute(text, where)
     joined = posixpath.normpath(posixpath.join(folder, text))
     if joined == ".." or joined.startswith("../"):
         raise UnsafeError(f"{where}: path leaves the repository: {text!r}", hint="keep it below the repository's root")

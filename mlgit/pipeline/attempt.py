@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Final
 
 from mlgit.errors import InvalidError, MissingError, StageError
 from mlgit.model.relpath import RelPath
@@ -32,6 +32,8 @@ from mlgit.pipeline.task import Result, Task
 from mlgit.pipeline.touched import Known
 from mlgit.pipeline.undeclared import Finding
 from mlgit.work.workspace import Workspace
+
+_NOT_FOUND: Final = 127
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,11 @@ class Attempt:
             how = f"was killed by signal {-result.status}"
         else:
             how = f"failed with exit status {result.status}"
+        if result.status == _NOT_FOUND and isinstance(self.stage.cmd, tuple) and " " in self.stage.cmd[0]:
+            return StageError(
+                f"stage {self.stage.address!r} {how}: no program is called {self.stage.cmd[0]!r:.60}",
+                hint="a list is one program and its arguments; several commands are one text: `cmd: |` and a line each",
+            )
         if result.status == 0 and not result.timed_out:
             return None
         return StageError(

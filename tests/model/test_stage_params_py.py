@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mlgit.errors import InvalidError
-from mlgit.model import pyparams
+from mlgit.model import paramfile, pyparams
 from mlgit.model.relpath import RelPath
 from mlgit.model.stage import ParamRef
 from mlgit.pipeline.params import ParamFiles
@@ -92,3 +92,9 @@ def test_a_stage_names_them_at_any_depth() -> None:
     assert read.values([ParamRef(RelPath("p.yaml"), ("x.y",))], "test")[RelPath("p.yaml")] == {"x.y": 4}
     with pytest.raises(InvalidError, match=r"no parameter 'Train\.hidden'"):
         read.values([ParamRef(RelPath("p.py"), ("Train.hidden",))], "test")
+
+
+@pytest.mark.parametrize(("file", "text"), [("a.py", "n = 0x"), ("a.toml", "n = 0x")])
+def test_a_number_that_python_does_not_write_is_refused(file: str, text: str) -> None:
+    with pytest.raises(InvalidError, match="too many digits"):
+        paramfile.parse((text + "f" * 9000).encode(), file)

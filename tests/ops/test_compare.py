@@ -162,3 +162,12 @@ def test_a_target_outside_is_refused(project):
     head = project.side(project.commit({"a": "b"}))
     with pytest.raises(MlgitError):
         metrics_show(project.repo, [head], targets=["/etc/passwd"])
+
+
+def test_parameters_in_a_python_file_are_compared(project):
+    stages = "stages:\n  train: {cmd: x, params: [{conf.py: [Train.epochs]}]}\n"
+    base = project.commit({"mlgit.yaml": stages, "conf.py": "class Train:\n    epochs = 3\n    sizes = (1, 2)\n"})
+    project.write({"conf.py": "class Train:\n    epochs = 4\n    sizes = (1, 2)\n"})
+    (table,) = params_diff(project.repo, project.side(base), project.side()).tables
+    changed = [row.cells for row in table.rows if row.mark is not Mark.SAME]
+    assert changed == [("conf.py", "Train.epochs", 3, 4)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlgit.model.text import dump_yaml
 from mlgit.ops.inspect import why
-from mlgit.pipeline.plan import Options
+from mlgit.pipeline.plan import Options, Step
 from mlgit.repo import Repo
 
 SIZE = 5
@@ -127,22 +128,30 @@ def test_why_and_dry_run_foretell_repro(
             for change in changes:
                 life.edit(*change)
             options = Options() if whole else Options(targets=(f"s{target}",))
+            upstream = Repo(life.root).pipeline.graph.upstream
             foretold = {step.address: step for step in Repo(life.root).pipeline.plan(options)}
             answers = why.explain(Repo(life.root), [f"s{n}" for n in range(SIZE)] if whole else [f"s{target}"])
             done = life.repro(options)
             assert foretold.keys() == done.keys()
             for address, step in foretold.items():
-                expected = step.action.replace("frozen", "skip")
-                assert done[address] == expected or not step.certain, (address, step, done)
+                assert done[address] in allowed(step, upstream), (address, step, done)
             for answer in answers:
-                expected = answer.step.action.replace("frozen", "skip")
-                assert done[answer.step.address] == expected or not answer.step.certain, (answer, done)
+                assert done[answer.step.address] in allowed(answer.step, upstream), (answer, done)
                 if not answer.step.certain:
                     assert answer.first, answer
             left = {step.address: step.action for step in Repo(life.root).pipeline.plan(options)}
             for address, action in left.items():
                 stage = Repo(life.root).pipeline.graph.stages[address]
                 assert action in ("skip", "frozen") or stage.always_changed or behind_always(life, address), left
+
+
+def allowed(step: Step, upstream: Mapping[str, Collection[str]]) -> set[str]:
+    """What may become of a stage that `step` foretold; behind another, the run cache may turn out to know it."""
+    if step.action != "run":
+        return {step.action.replace("frozen", "skip")}
+    if not step.certain:
+        return {"run", "restore", "skip"}
+    return {"run", "restore"} if upstream[step.address] else {"run"}
 
 
 def behind_always(life: Life, address: str) -> bool:

@@ -512,3 +512,23 @@ def test_restored_stages_say_why(project: Project) -> None:
     (restored,) = project.of(StageRestored)
     assert (restored.address, restored.reason) == ("prepare", "output clean.txt is missing")
     assert restored.saved is not None and restored.saved > 0
+
+
+def test_the_lock_forgets_a_stage_that_is_gone_even_if_nothing_runs(project: Project) -> None:
+    project.repro()
+    whole = lock.decode(project.read("mlgit.lock"), "mlgit.lock").stages
+    project.write("mlgit.yaml", PIPELINE.partition("  evaluate:")[0])
+    outcome = project.repro()
+    assert not outcome.ran
+    assert RelPath("mlgit.lock") in outcome.written
+    left = lock.decode(project.read("mlgit.lock"), "mlgit.lock").stages
+    assert left == {name: entry for name, entry in whole.items() if name != "evaluate"}
+    assert not project.repro().written
+
+
+def test_several_commands_in_a_list_are_told_from_a_program_and_its_arguments(make: Callable[..., Project]) -> None:
+    project = make("stages:\n  a:\n    cmd:\n    - echo 1 > a\n    - echo 2 >> a\n    outs: [a]\n")
+    with pytest.raises(StageError) as caught:
+        project.repro()
+    assert "no program is called 'echo 1 > a'" in caught.value.message
+    assert "several commands" in str(caught.value.hint)
