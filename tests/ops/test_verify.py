@@ -130,6 +130,15 @@ def test_never_run_and_stale_are_not_evaluable(world):
     assert row(world.verify("a", code=19), "a")["note"] == "the command changed"
 
 
+def test_a_stage_that_adds_to_what_stood_there_is_not_evaluable(world):
+    world.put("a.json", 1)
+    world.stage("a", "a.json", flags="{persist: true}")
+    world.mlgit("repro")
+    found = row(world.verify(code=19), "a")
+    assert found["result"] == "not evaluable"
+    assert "persist" in found["note"]
+
+
 def test_a_difference_counts_more_than_what_cannot_be_evaluated(world):
     world.put("a.json", 1)
     world.stage("a", "a.json")

@@ -173,6 +173,18 @@ def test_files_that_match_a_pattern_are_dependencies(make: Callable[..., Project
     assert project.repro().restored == ("join",)
 
 
+def test_what_comes_into_the_lock_while_a_stage_runs_is_kept(make: Callable[..., Project]) -> None:
+    stages = "stages: {a: {cmd: echo > a, outs: [a]}, b: {cmd: 'cp merged mlgit.lock; echo > b', outs: [b]}}"
+    project = make(stages)
+    project.repro("a")
+    project.write(merged=project.read("mlgit.lock").replace("echo > a", "echo >  a"))
+    project.repro("b", single=True)
+    assert {name: entry.cmd for name, entry in project.lock.stages.items()} == {
+        "a": "echo >  a",
+        "b": "cp merged mlgit.lock; echo > b",
+    }
+
+
 # -- hermetic runs ---------------------------------------------------------------------------------------------------
 
 HERMETIC = """stages:

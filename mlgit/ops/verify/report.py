@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from mlgit.errors import MissingError, MlgitError, StageError
+from mlgit.errors import MissingError, MlgitError, NotEvaluableError, StageError
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Mark, Report, Row, Table, Verdict, count, ordered
 from mlgit.model.stage import Tolerance
@@ -32,6 +32,9 @@ DIFFERS: Final = "differs"
 UNKNOWN: Final = "not evaluable"
 FAILED: Final = "failed"
 _MARKS: Final = {SAME: Mark.SAME, WITHIN: Mark.PASS, DIFFERS: Mark.FAIL, UNKNOWN: Mark.WARN, FAILED: Mark.FAIL}
+
+_NO_ANSWER: Final = (MissingError, NotEvaluableError)
+"""Errors of a stage that could not be run from its recorded inputs."""
 
 
 def verify(repo: Repo, reruns: Iterable[Rerun]) -> tuple[Report, MlgitError | None]:
@@ -66,8 +69,8 @@ def _verdict(results: Counter[str]) -> Verdict:
 
 
 def _failure(done: list[Rerun]) -> MlgitError | None:
-    """What to raise for stages that failed; an input that is not in the cache is no failure."""
-    errors = [one.error for one in done if one.error is not None and not isinstance(one.error, MissingError)]
+    """What to raise for stages that failed; one that cannot be judged has not."""
+    errors = [one.error for one in done if one.error is not None and not isinstance(one.error, _NO_ANSWER)]
     broken = [error for error in errors if not isinstance(error, StageError)]
     if broken or len(errors) < 2:
         return next(iter(broken or errors), None)
@@ -92,7 +95,7 @@ def _summary(results: Counter[str]) -> str:
 def _stage_rows(repo: Repo, one: Rerun) -> Iterator[tuple[Row, str]]:
     """The rows of one stage, each with a hint for the reader, which may be empty."""
     if one.error is not None:
-        result = UNKNOWN if isinstance(one.error, MissingError) else FAILED
+        result = UNKNOWN if isinstance(one.error, _NO_ANSWER) else FAILED
         advice = f"hint: {one.error.hint}" if result is UNKNOWN and one.error.hint else ""
         yield _row(one.address, None, result, note=one.error.message.partition("\n")[0]), advice
         return
