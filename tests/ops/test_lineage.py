@@ -330,3 +330,12 @@ def test_the_command_line(ran: Any, mlgit: Any) -> None:
     without = mlgit("dag", "--md", cwd=ran.root)
     assert "classDef" not in without.out and "without states: params.yaml: no parameter 'lr'" in without.err
     mlgit("dag", "--status", cwd=ran.root, code=10)
+
+
+def test_a_shallow_clone_says_that_its_commits_may_be_the_wrong_ones(ran: Any, tmp_path_factory: Any) -> None:
+    place = tmp_path_factory.mktemp("shallow")
+    subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{ran.root}", str(place / "clone")], check=True)
+    repo = Repo(place / "clone")
+    side = Place(repo, repo.snapshot(None))
+    found = trace(*resolve(side, "train.py", RelPath("train.py"), RelPath("")))
+    assert any("this clone is shallow" in note for note in found.notes)

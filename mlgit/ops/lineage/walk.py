@@ -30,6 +30,7 @@ from mlgit.store.objects import Store
 from mlgit.work.outputs import owner, pointer_path
 
 _NO_RECORD: Final = "no record of the run is here; `mlgit pull` brings those that were pushed"
+_SHALLOW: Final = "this clone is shallow, so commits older than those named may be the true ones: git fetch --unshallow"
 
 
 def trace(place: Place, subject: Subject) -> Lineage:
@@ -249,6 +250,8 @@ class _Walk:
         made = [self._production(origins, address) for address in order]
         if any(one.record is None for one in made):
             self.note(_NO_RECORD)
+        if self.place.repo.git.is_shallow():
+            self.note(_SHALLOW)
         rank = {address: at for at, address in enumerate(("", *order))}
         code = sorted(self._dated(origins), key=lambda one: (rank.get(one.stage, 0), one.path))
         data = [replace(one, moment=origins.last_change(one.pointer)) for one in self.data]
