@@ -59,10 +59,11 @@ def explain(error: OSError, path: object) -> MlgitError:
     return DiskError(f"{error.strerror}: {path}", hint=hints.get(error.errno or 0, "check the disk"))
 
 
-def write_bytes(path: Path, data: bytes, mode: int | None = None) -> None:
+def write_bytes(path: Path, data: bytes, mode: int | None = None, *, durable: bool = True) -> None:
     """Durably replace `path` by `data`; readers see the old content or the new.
 
     Args:
+        durable: false for what may be lost, and even torn, in a power loss: only for what its name verifies.
         mode: permission bits; by default those of the file it replaces, else what the umask gives.
 
     Raises:
@@ -75,7 +76,8 @@ def write_bytes(path: Path, data: bytes, mode: int | None = None) -> None:
             try:
                 write_all(descriptor, data)
                 _copy_mode(path, temp, mode)
-                os.fsync(descriptor)
+                if durable:
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             os.replace(temp, path)
@@ -83,10 +85,11 @@ def write_bytes(path: Path, data: bytes, mode: int | None = None) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temp)
             raise
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
 
 
-def make_folders(path: Path, *, shared: bool = False) -> None:
+def make_folders(path: Path, *, shared: bool = False, durable: bool = True) -> None:
     """Durably make `path` and the folders above it that are missing.
 
     Args:
@@ -103,7 +106,8 @@ def make_folders(path: Path, *, shared: bool = False) -> None:
                 _make_shared(one)
             else:
                 one.mkdir(exist_ok=True)
-            sync_folder(one.parent)
+            if durable:
+                sync_folder(one.parent)
         if shared and path not in missing:
             _open_to_group(path)
 

@@ -15,23 +15,25 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from mlgit.errors import InvalidError, MissingError, StageError
 from mlgit.model.relpath import RelPath
 from mlgit.model.runrecord import Environment
 from mlgit.model.stage import Stage
 from mlgit.model.tree import Content
-from mlgit.pipeline import environment, scratch, touched, trace
-from mlgit.pipeline.absent import Absent
+from mlgit.pipeline import environment, scratch
+from mlgit.pipeline.known import Known
 from mlgit.pipeline.logs import Logs
 from mlgit.pipeline.observe import Observer
 from mlgit.pipeline.outputs import Outputs, check_complete, refusing
 from mlgit.pipeline.status import Seen
 from mlgit.pipeline.task import Result, Task
-from mlgit.pipeline.touched import Known
-from mlgit.pipeline.undeclared import Finding
 from mlgit.work.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlgit.pipeline.absent import Absent
+    from mlgit.pipeline.undeclared import Finding
 
 _NOT_FOUND: Final = 127
 
@@ -175,10 +177,12 @@ class Attempt:
 
     def _traced(self) -> Path | None:
         """Where strace is to write, if the command is to be watched."""
+        if self._tree is None and not self._setting.trace:
+            return None
+        from mlgit.pipeline import trace
+
         if self._tree is not None:
             return self._tree.control / "trace" if trace.available() else None
-        if not self._setting.trace:
-            return None
         folder = tempfile.TemporaryDirectory(prefix=scratch.PREFIX, dir=self._workspace.scratch)
         return Path(self._leftovers.enter_context(folder)) / "trace"
 
@@ -233,6 +237,10 @@ class Attempt:
         Raises:
             StageError: a hermetic command read what it does not declare.
         """
+        if self._tree is None and self._trace is None:
+            return
+        from mlgit.pipeline import touched
+
         stage, root, known = self.stage, self._workspace.root, self._setting.known
         if self._tree is not None:
             problem = self.problem(result)

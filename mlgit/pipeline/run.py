@@ -11,7 +11,7 @@ import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mlgit.errors import AuthError, MissingError, MlgitError, RemoteError, StageError
 from mlgit.model.lock import StageLock
@@ -38,11 +38,13 @@ from mlgit.pipeline.locks import Locks
 from mlgit.pipeline.observe import Observer
 from mlgit.pipeline.outputs import Outputs
 from mlgit.pipeline.plan import Options, Step, blocked, decide, select
-from mlgit.pipeline.runshare import RemoteRuns
 from mlgit.pipeline.schedule import Capacity, Schedule
 from mlgit.pipeline.status import Seen
 from mlgit.pipeline.task import Executor, Result
 from mlgit.work.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlgit.pipeline.runshare import RemoteRuns
 
 _UNKNOWN: Final = 1.0
 """Seconds that a stage is thought to take which nobody has seen run."""

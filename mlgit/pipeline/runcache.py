@@ -28,10 +28,13 @@ _KEY: Final = re.compile(rb'"key":"([0-9a-f]{64})"')
 
 
 def save(backend: Backend, record: RunRecord) -> str:
-    """Keep `record`; gives the name it got."""
+    """Keep `record`; gives the name it got.
+
+    It is not flushed: one that a power loss tears does not match its name and is passed over.
+    """
     data = runrecord.encode(record).encode("utf-8", "surrogatepass")
     name = _name(record.key, data)
-    backend.put_bytes(name, data)
+    backend.put_bytes(name, data, durable=False)
     return name
 
 

@@ -227,7 +227,7 @@ class Sharing:
         needed = [content for path, content in outs if self._every or declared[path].cache]
         if self._cache.exists(name) or not all(map(self._workspace.has, needed)):
             return False
-        self._cache.put_bytes(name, line)
+        self._cache.put_bytes(name, line, durable=False)
         return True
 
     def _moved(self, targets: Iterable[Target]) -> _Moved:

@@ -128,8 +128,8 @@ class FsspecBackend:
             with disk_errors(source):
                 os.unlink(source)
 
-    def put_bytes(self, name: str, data: bytes) -> None:
-        """Publish `data`."""
+    def put_bytes(self, name: str, data: bytes, *, durable: bool = True) -> None:
+        """Publish `data`; how durable it is, the service decides."""
 
         def upload(path: str, seconds: float) -> None:
             self._files().pipe_file(path, data, **self._limit(seconds))

@@ -59,8 +59,8 @@ class Backend(Protocol):
     def put(self, name: str, source: Path, progress: Progress | None = None, *, move: bool = False) -> None:
         """Publish the complete file `source` as `name`; `source` stays, unless `move` gives it away."""
 
-    def put_bytes(self, name: str, data: bytes) -> None:
-        """Publish `data` as `name`."""
+    def put_bytes(self, name: str, data: bytes, *, durable: bool = True) -> None:
+        """Publish `data` as `name`; unless `durable`, a power loss may take it or leave a torn file under the name."""
 
     def list(self, prefix: str) -> Iterator[Stat]:
         """All files whose name starts with the folder `prefix`, such as `index/`, in any order."""

@@ -101,16 +101,16 @@ class LocalBackend:
         os.replace(temp, final)
         atomic.sync_folder(final.parent)
 
-    def put_bytes(self, name: str, data: bytes) -> None:
-        """Publish `data` durably."""
+    def put_bytes(self, name: str, data: bytes, *, durable: bool = True) -> None:
+        """Publish `data`, flushed if `durable`."""
         final = self.root / name
-        self._make(final.parent)
-        atomic.write_bytes(final, data, 0o444)
+        self._make(final.parent, durable=durable)
+        atomic.write_bytes(final, data, 0o444, durable=durable)
 
-    def _make(self, folder: Path) -> None:
+    def _make(self, folder: Path, *, durable: bool = True) -> None:
         if folder in self._made:
             return
-        atomic.make_folders(folder, shared=self._shared)
+        atomic.make_folders(folder, shared=self._shared, durable=durable)
         self._made.add(folder)
 
     def list(self, prefix: str) -> Iterator[Stat]:

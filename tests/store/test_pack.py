@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,13 @@ def test_tables_and_footers_come_back(rows: list[tuple[bytes, int, int, int, int
 def test_any_bytes_end_in_our_errors(data: bytes) -> None:
     for parse in (
         lambda: decode_footer(data, "x"),
-        lambda: decode_footer(PACK_MAGIC + data, "x"),
         lambda: decode_table(data, b"\0" * 16, "x"),
         lambda: split_pack(memoryview(data), "x"),
     ):
         with pytest.raises(IntegrityError):
             parse()
+    with contextlib.suppress(IntegrityError):  # of the right length, after the magic, any bytes are a footer
+        decode_footer(PACK_MAGIC + data, "x")
 
 
 def test_a_whole_pack_is_split_and_any_change_of_its_table_is_seen(tmp_path: Path) -> None:

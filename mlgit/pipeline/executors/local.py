@@ -20,7 +20,6 @@ from types import TracebackType
 from typing import IO, Final
 
 from mlgit.errors import StageError
-from mlgit.pipeline import trace
 from mlgit.pipeline.task import Result, Sink, Task
 
 GRACE: Final = 3.0
@@ -252,6 +251,8 @@ def _start(task: Task) -> subprocess.Popen[bytes]:
         )
     words = (_SHELL, "-c", task.cmd) if isinstance(task.cmd, str) else task.cmd
     if task.trace is not None:
+        from mlgit.pipeline import trace
+
         words = tuple(trace.wrap(words, task.trace))
     return subprocess.Popen(
         (_SHELL, "-c", _WAIT_FOR_GO, "mlgit", *words),
