@@ -1,6 +1,6 @@
-"""The plain part of the YAML dialect, read without PyYAML: nested mappings of simple words and whole numbers.
+"""The plain part of the YAML dialect, read without PyYAML: mappings and lists of simple words and whole numbers.
 
-Pointers, locks and most configuration files are nothing else, and loading PyYAML takes longer than the rest of a no-op
+Pointers, locks, most configuration files and many stage files are nothing else, and loading PyYAML takes longer than the rest of a no-op
 `mlgit status`. Whatever is not as plain as that, or not right, is left to `dialect.py`, which alone words errors. A
 property test holds the two to the same result.
 """
@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from mlgit.model.block import MAX_BYTES, MAX_DEPTH, MAX_NODES, Block
 
-# Indentation, key, and a value: printable words, the first of which begins with a letter or digit. A colon stands only
-# inside a word, and a sign for a comment does not begin one.
-_LINE: Final = re.compile(
-    r"( *)([A-Za-z_][A-Za-z0-9_./@-]*):(?: (?!.*:(?: |$))([A-Za-z0-9_][!-~]*(?: [!-\"$-~][!-~]*)*))?"
-)
+# Printable words, the first of which begins with a letter or digit. A colon stands only inside a word, and a sign for a
+# comment does not begin one.
+_VALUE: Final = r"(?!.*:(?: |$))([A-Za-z0-9_][!-~]*(?: [!-\"$-~][!-~]*)*)"
+_LINE: Final = re.compile(rf"( *)([A-Za-z_][A-Za-z0-9_./@-]*):(?: {_VALUE})?")
+_ITEM: Final = re.compile(rf"( *)- {_VALUE}")
+_NOTHING: Final = re.compile(r"(?: *#[ -~]*)?")
 _CONSTANTS: Final = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -50,9 +51,23 @@ def _mapping(lines: list[str]) -> Block | None:
     top = Block()
     top.line, top.lines = 1, {}
     open_blocks = [(0, top)]  # with their indentation, the innermost last
-    waiting: tuple[int, Block, str] | None = None  # a key without a value: a mapping may follow
+    waiting: tuple[int, Block, str] | None = None  # a key without a value: a mapping or a list may follow
+    items: tuple[int, list[Any]] | None = None  # a list that may go on
     for number, line in enumerate(lines, 1):
-        found = _LINE.fullmatch(line) if len(line) < _LONGEST_LINE else None
+        if len(line) >= _LONGEST_LINE:
+            return None
+        if _NOTHING.fullmatch(line):
+            continue
+        item = _ITEM.fullmatch(line)
+        if item is not None:
+            items = _list(items, waiting, len(item[1]))
+            value = _scalar(item[2])
+            if items is None or value is _scalar:
+                return None
+            items[1].append(value)
+            waiting = None
+            continue
+        found = _LINE.fullmatch(line)
         if found is None:
             return None
         indent, key, text = len(found[1]), found[2], found[3]
@@ -67,9 +82,24 @@ def _mapping(lines: list[str]) -> Block | None:
         value = None if text is None else _scalar(text)
         if indent != depth or key in block or len(open_blocks) > MAX_DEPTH or value is _scalar:
             return None
+        if not top:
+            top.line = number
         block[key], block.lines[key] = value, number
-        waiting = (indent, block, key) if text is None else None
-    return top if lines else None
+        waiting, items = (indent, block, key) if text is None else None, None
+    return top or None
+
+
+def _list(
+    items: tuple[int, list[Any]] | None, waiting: tuple[int, Block, str] | None, indent: int
+) -> tuple[int, list[Any]] | None:
+    """The list that an item at `indent` belongs to: the one under way, or a new one under the key that waits."""
+    if items is not None:
+        return items if items[0] == indent else None
+    if waiting is None or indent < waiting[0]:
+        return None
+    made: list[Any] = []
+    waiting[1][waiting[2]] = made
+    return indent, made
 
 
 def _scalar(text: str) -> Any:
