@@ -1,8 +1,8 @@
 """The plain part of the YAML dialect, read without PyYAML: mappings and lists of simple words and whole numbers.
 
-Pointers, locks, most configuration files and many stage files are nothing else, and loading PyYAML takes longer than the rest of a no-op
-`mlgit status`. Whatever is not as plain as that, or not right, is left to `dialect.py`, which alone words errors. A
-property test holds the two to the same result.
+Pointers, locks, most configuration files and many stage files are nothing else, and loading PyYAML takes longer than
+the rest of a no-op `mlgit status`. Whatever is not as plain as that, or not right, is left to `dialect.py`, which alone
+words errors. A property test holds the two to the same result.
 """
 
 from __future__ import annotations
