@@ -1,4 +1,4 @@
-"""The plain part of the YAML dialect, read without PyYAML: mappings and lists of simple words and whole numbers.
+"""The plain part of the YAML dialect, without PyYAML: mappings and lists of simple words and whole numbers.
 
 Pointers, locks, most configuration files and many stage files are nothing else, and loading PyYAML takes longer than
 the rest of a no-op `mlgit status`. Whatever is not as plain as that, or not right, is left to `dialect.py`, which alone
@@ -18,6 +18,9 @@ _VALUE: Final = r"(?!.*:(?: |$))([A-Za-z0-9_][!-~]*(?: [!-\"$-~][!-~]*)*)"
 _LINE: Final = re.compile(rf"( *)([A-Za-z_][A-Za-z0-9_./@-]*):(?: {_VALUE})?")
 _ITEM: Final = re.compile(rf"( *)- {_VALUE}")
 _NOTHING: Final = re.compile(r"(?: *#[ -~]*)?")
+_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./@-]{0,99}")
+_WORDS: Final = re.compile(rf"(?=[A-Za-z]){_VALUE}")
+_MEANT: Final = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 _CONSTANTS: Final = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -109,3 +112,33 @@ def _scalar(text: str) -> Any:
     if not "0" <= text[0] <= "9":
         return text
     return int(text) if text.isdigit() and len(text) <= _MOST_DIGITS else _scalar
+
+
+def emit_plain(value: object) -> str | None:
+    """The text of a mapping of words, whole numbers and such mappings; None if it holds anything else."""
+    lines: list[str] = []
+    return "".join(lines) if _emit(value, "", lines) else None
+
+
+def _emit(value: object, indent: str, lines: list[str]) -> bool:
+    if not isinstance(value, dict) or not value or len(indent) > MAX_DEPTH:
+        return False
+    for key, item in value.items():
+        if not isinstance(key, str) or not _KEY.fullmatch(key) or key.lower() in _MEANT:
+            return False
+        if isinstance(item, dict):
+            lines.append(f"{indent}{key}:\n")
+            if not _emit(item, f"{indent}  ", lines):
+                return False
+        elif _means_itself(item):
+            lines.append(f"{indent}{key}: {item}\n")
+        else:
+            return False
+    return True
+
+
+def _means_itself(item: object) -> bool:
+    """Whether a value can be written without quotes and read back as what it is."""
+    if isinstance(item, str):
+        return _WORDS.fullmatch(item) is not None and item.lower() not in _MEANT
+    return type(item) is int and item >= 0

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlgit.model.block import MAX_BYTES, MAX_DEPTH, Block
-from mlgit.model.plain import parse_plain
+from mlgit.model.plain import emit_plain, parse_plain
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "Block", "dump_yaml", "load_yaml"]
 
@@ -40,6 +40,9 @@ def load_yaml(data: bytes | str, where: str, limit: int = MAX_BYTES) -> Any:
 
 def dump_yaml(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """`value` as block YAML in the order given; `load_yaml(dump_yaml(x)) == x` for plain values."""
+    text = emit_plain(value)
+    if text is not None:
+        return text
     from mlgit.model.dialect import emit
 
     return emit(value)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mlgit.errors import InvalidError
 from mlgit.model.block import MAX_BYTES, Block
-from mlgit.model.dialect import parse
-from mlgit.model.plain import parse_plain
+from mlgit.model.dialect import emit, parse
+from mlgit.model.plain import emit_plain, parse_plain
 from mlgit.model.text import dump_yaml
 
 POINTER = "out: raw\noid: blake3:9f86d081884c7d659a2feaa0c55ad015\ntype: tree\nsize: 41943040\nfiles: 10000\n"
@@ -154,6 +154,27 @@ VALUES = st.recursive(
 @given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4))
 def test_what_was_dumped_is_read_back(value: dict[str, Any]) -> None:
     agrees(dump_yaml(value))
+
+
+WRITTEN = st.recursive(
+    st.one_of(WORDS, NAMES, st.text(alphabet="aB1:_ -.#'\"{}[]>|,", max_size=12), st.integers(), st.booleans()),
+    lambda inner: st.dictionaries(st.one_of(NAMES, WORDS, st.text(max_size=3)), inner, min_size=1, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(NAMES, WRITTEN, min_size=1, max_size=4))
+@example({"a": {"b": "x" * 2000, "c" * 200: "d"}})
+def test_what_it_writes_is_what_pyyaml_writes(value: dict[str, Any]) -> None:
+    text = emit_plain(value)
+    assert text is None or text == emit(value)
+
+
+def test_a_lock_entry_is_written_plainly() -> None:
+    entry = {"cmd": "python train.py > log", "outs": {"m.bin": "file blake3:7c1f 743"}}
+    assert emit_plain({"stages": {"train": entry}}) == emit({"stages": {"train": entry}})
+    shared = {"a": 1}
+    assert emit_plain({"b": shared, "c": shared}) == emit({"b": shared, "c": shared})
 
 
 def test_too_deep_is_left_to_pyyaml() -> None:
