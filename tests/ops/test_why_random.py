@@ -72,10 +72,15 @@ class Life:
 
     def write(self) -> None:
         stages = {
-            f"s{n}": stage_of(n, self.needs[n], self.flags[n], self.texts[n], self.frozen[n]) for n in range(SIZE)
+            f"s{n}": stage_of(n, self.needs[n], self.flag(n), self.texts[n], self.frozen[n]) for n in range(SIZE)
         }
         (self.root / "mlgit.yaml").write_text(dump_yaml({"stages": stages}))
         (self.root / "params.yaml").write_text(dump_yaml(self.params))
+
+    def flag(self, number: int) -> str:
+        """A pattern stands for files: it needs one among the outputs before it."""
+        flag = self.flags[number]
+        return "plain" if flag == "glob of outs" and set(self.flags[:number]) <= {"folder"} else flag
 
     def edit(self, kind: str, number: int, value: int) -> None:
         out = self.root / f"s{number}.out"
