@@ -71,9 +71,7 @@ class Life:
         self.write()
 
     def write(self) -> None:
-        stages = {
-            f"s{n}": stage_of(n, self.needs[n], self.flag(n), self.texts[n], self.frozen[n]) for n in range(SIZE)
-        }
+        stages = {f"s{n}": stage_of(n, self.needs[n], self.flag(n), self.texts[n], self.frozen[n]) for n in range(SIZE)}
         (self.root / "mlgit.yaml").write_text(dump_yaml({"stages": stages}))
         (self.root / "params.yaml").write_text(dump_yaml(self.params))
 
