@@ -34,7 +34,7 @@ class Absent:
         self,
         workspace: Workspace,
         graph: Graph,
-        pointers: Mapping[RelPath, Tracked],
+        pointers: dict[RelPath, Tracked],
         locked: Callable[[str], StageLock | None],
         remote: str | None,
         remotes: sync.Remotes,
@@ -98,7 +98,7 @@ class Absent:
                 sync.fetch(self._workspace, lacking, self._remote, remotes=self._remotes)
 
     def _target(self, path: RelPath) -> Target | None:
-        found = owner(path, dict(self._pointers)) or self._made(path)
+        found = owner(path, self._pointers) or self._made(path)
         if found is None or found.content is None:
             return None
         return Target(found, None if found.path == path else path)

@@ -85,12 +85,7 @@ class Pipeline:
             remembered=remembered,
         )
 
-    def reproduce(
-        self,
-        options: Options,
-        environment: Mapping[str, str],
-        on_event: OnEvent,
-    ) -> Outcome:
+    def reproduce(self, options: Options, environment: Mapping[str, str], on_event: OnEvent) -> Outcome:
         """Bring stages up to date: run what changed, restore what ran before, skip the rest.
 
         Args:
