@@ -1,7 +1,8 @@
 """The report: one value for every diff, gate, check and status, whoever asks and however it is shown.
 
 A report is tables of marked rows and one verdict. `cli/render.py` turns it into a terminal table, `to_json` into one
-JSON object, `markdown.py` into Markdown. The verdict maps to an exit code here and nowhere else.
+JSON object, which `from_json` reads again, `markdown.py` into Markdown. The verdict maps to an exit code here and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -65,11 +66,13 @@ class Row:
     Attributes:
         cells: as many as the table has columns.
         note: a sentence for the reader, such as a gate's shortfall.
+        where: the file, and after a colon its line, where a reader can mend what the row says; empty if nowhere.
     """
 
     cells: tuple[Cell, ...]
     mark: Mark = Mark.INFO
     note: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ def to_json(report: Report) -> str:
                 **{c: _plain(cell) for c, cell in zip(table.columns, row.cells, strict=True)},
                 "mark": row.mark.value,
                 **({"note": row.note} if row.note else {}),
+                **({"where": row.where} if row.where else {}),
             }
             for row in table.rows
         ]
@@ -137,13 +141,20 @@ def to_json(report: Report) -> str:
     value: dict[str, Any] = {
         "version": VERSION,
         "kind": report.kind,
+        "title": report.title,
         "verdict": report.verdict.value,
         "base": report.base,
         "head": report.head,
         "notes": list(report.notes),
+        "tables": [_described(table) for table in report.tables],
         **tables,
     }
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _described(table: Table) -> dict[str, Any]:
+    """What the rows of a table do not tell of it."""
+    return {"name": table.name, "title": table.title, "columns": list(table.columns), "empty": table.empty}
 
 
 def _plain(cell: Cell) -> Cell:
