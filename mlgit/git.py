@@ -9,14 +9,16 @@ clone runs nothing from it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from mlgit.errors import InvalidError, MissingError, UnsafeError, UsageError
+from mlgit.model.secret import redact
 
 _QUIET: Final = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.quotePath=false")
 
@@ -68,34 +70,39 @@ class Git:
         """Whether `folder` is itself a repository without a working tree."""
         return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
 
-    def run(self, *arguments: str, data: bytes | None = None) -> str:
+    def run(self, *arguments: str, data: bytes | None = None, variables: Mapping[str, str] | None = None) -> str:
         """Run one `git` command at the mlgit root and return what it printed.
+
+        Args:
+            variables: added to its environment; such a command has no terminal, and so nobody to ask for a password.
 
         Raises:
             MissingError: Git is not installed.
             InvalidError: the command failed; carries Git's own words.
         """
-        return self._bytes(*arguments, data=data).decode(errors="surrogateescape")
+        return self._bytes(*arguments, data=data, variables=variables).decode(errors="surrogateescape")
 
-    def _bytes(self, *arguments: str, data: bytes | None = None) -> bytes:
-        try:
-            done = subprocess.run(
-                ["git", "--no-optional-locks", *_QUIET, *arguments],
-                cwd=self.root,
-                input=data,
-                capture_output=True,
-                check=False,
-            )
-        except FileNotFoundError as error:
-            raise MissingError("the program `git` is not installed", hint="install Git and try again") from error
+    def _bytes(self, *arguments: str, data: bytes | None = None, variables: Mapping[str, str] | None = None) -> bytes:
+        done = self._process(*_QUIET, *arguments, data=data, variables=variables)
         if done.returncode:
             raise self._failure(arguments[0], done)
         return done.stdout
 
+    def _process(
+        self, *arguments: str, data: bytes | None = None, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        command = ["git", "--no-optional-locks", *arguments]
+        alone: Any = {"env": {**os.environ, **variables}, "start_new_session": True} if variables else {}
+        try:
+            return subprocess.run(command, cwd=self.root, input=data, capture_output=True, check=False, **alone)
+        except FileNotFoundError as error:
+            raise MissingError("the program `git` is not installed", hint="install Git and try again") from error
+
     def _failure(self, command: str, done: subprocess.CompletedProcess[bytes]) -> InvalidError:
         words = done.stderr.decode(errors="replace").strip().splitlines()
         distrust = [line for line in words if "dubious ownership" in line]
-        said = (distrust or words or [f"exit {done.returncode}"])[-1]
+        cause = list(itertools.takewhile(lambda line: "fatal: Could not read from remote" not in line, words)) or words
+        said = redact((distrust or cause or [f"exit {done.returncode}"])[-1])
         hint = f"run `git {command}` by hand to see more"
         if distrust:
             hint = f"if you trust its owner: git config --global --add safe.directory '{self.top}'"
@@ -136,13 +143,7 @@ class Git:
         """Those of `paths` that Git ignores."""
         if not paths:
             return set()
-        done = subprocess.run(
-            ["git", *_QUIET, "check-ignore", "-z", "--stdin"],
-            cwd=self.root,
-            input="\0".join(paths).encode(),
-            capture_output=True,
-            check=False,
-        )
+        done = self._process(*_QUIET, "check-ignore", "-z", "--stdin", data="\0".join(paths).encode())
         return set(done.stdout.decode(errors="surrogateescape").split("\0")) - {""}
 
     def line_ends(self, path: str) -> str:
@@ -359,10 +360,10 @@ class Git:
 
     def hooks_folder(self) -> Path:
         """Where Git looks for hooks."""
-        found = subprocess.run(
-            ["git", "rev-parse", "--git-path", "hooks"], cwd=self.root, capture_output=True, check=True
-        )
-        return self.root / os.fsdecode(found.stdout).strip()
+        done = self._process("rev-parse", "--git-path", "hooks")
+        if done.returncode:
+            raise self._failure("rev-parse", done)
+        return self.root / os.fsdecode(done.stdout).strip()
 
     @staticmethod
     def clone(url: str, target: Path, branch: str | None = None) -> None:
@@ -381,9 +382,8 @@ class Git:
         except git.exc.GitError as error:
             words = [line.strip() for line in str(getattr(error, "stderr", error)).splitlines() if "fatal" in line]
             said = words[-1].partition("fatal: ")[2].rstrip("'") if words else "git clone failed"
-            raise InvalidError(
-                f"cannot clone {url!r}: {said}", hint="check the address with `git ls-remote`"
-            ) from error
+            hint = "check the address with `git ls-remote`"
+            raise InvalidError(f"cannot clone {url!r}: {said}", hint=hint) from error
 
 
 def _library() -> Any:

@@ -1,4 +1,4 @@
-"""Judge the model on the held-out tumours: overall, by tumour size, and as two curves to look at."""
+"""Judge the model on the held-out tumours: overall, by tumour size, one by one, and as two plots."""
 
 import csv
 import json
@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_scor
 import table
 
 METRICS = Path("metrics/eval.json")
+PREDICTIONS = Path("data/predictions.csv")
 PLOTS = Path("plots")
 NAMES = np.array(["benign", "malignant"])
 DIGITS = 6  # more would make a diff of noise
@@ -58,6 +59,9 @@ def main() -> None:
     METRICS.parent.mkdir(parents=True, exist_ok=True)
     METRICS.write_text(json.dumps(metrics, indent=2) + "\n")
 
+    sizes = np.select(list(slices.values()), list(slices), "")
+    write_csv(PREDICTIONS, ["id", "label", "prediction", "score", "size"],
+              zip(range(len(test.y)), test.y, predicted, chance.round(DIGITS).tolist(), sizes, strict=True))  # fmt: skip
     write_csv(PLOTS / "confusion.csv", ["actual", "predicted"], zip(NAMES[test.y], NAMES[predicted], strict=True))
     false_alarms, hits, _ = roc_curve(test.y, chance)
     write_csv(PLOTS / "roc.csv", ["false_positive_rate", "true_positive_rate"],

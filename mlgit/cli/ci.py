@@ -1,196 +1,267 @@
-"""`ci`: the report on a pull request, for whatever CI runs it.
+"""`ci`: one command for a pull request in any CI. It compares, judges, tells everybody who should know, and exits.
 
-Variables, the event's file, the job summary and the step outputs of a CI service are read and written here only.
+Variables, the event's file and all that a CI service reads (summary, outputs, annotations) are handled here only. The
+judgement itself is `pullreport.py`; what is posted to code hosts is `ops/ci/hosts`.
 """
 
 from __future__ import annotations
 
 import json as jsons
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlgit.cli import render
-from mlgit.cli.options import Json, Markdown
+from mlgit.cli.options import AcceptGateChange, BaseTip, DryRun, Json, Markdown
 from mlgit.cli.session import Session, session_of
 from mlgit.errors import NotEvaluableError, UsageError
 
 if TYPE_CHECKING:
-    from mlgit.model.gate import Rule
-    from mlgit.model.report import Report
-    from mlgit.ops.ci.environment import Sides
+    from mlgit.cli.pullreport import Comparison
+    from mlgit.ops.ci.environment import Run
     from mlgit.repo import Repo
     from mlgit.work.snapshot import Snapshot
 
 app = typer.Typer(rich_markup_mode=None)
-ci = typer.Typer(rich_markup_mode=None, help="Report on a pull request in CI.", no_args_is_help=True)
+ci = typer.Typer(rich_markup_mode=None)
 app.add_typer(ci, name="ci")
 
-_TITLE = "mlgit"
-_SUMMARY_LIMIT = 1 << 20  # GitHub refuses a job summary of more than 1 MiB as a whole
+_Key = Annotated[
+    str | None, typer.Option("--key", metavar="NAME", help="Tells several reports on one pull request apart.")
+]
 
 
-@ci.command("report")
+@ci.callback(invoke_without_command=True)
 def report_command(
     context: typer.Context,
     base: Annotated[
-        str | None, typer.Option("--base", help="Compare with this commit; by default as the CI event says.")
+        str | None, typer.Option("--base", metavar="REV", help="Compare with the merge base of REV and the head.")
     ] = None,
-    head: Annotated[str | None, typer.Option("--head", help="Judge this commit; by default HEAD.")] = None,
+    base_tip: BaseTip = False,
+    head: Annotated[str | None, typer.Option("--head", metavar="REV", help="Judge this commit, not HEAD.")] = None,
     worktree: Annotated[
         bool, typer.Option("--worktree", help="Judge the working tree, as after `mlgit repro` in CI.")
     ] = False,
-    accept: Annotated[
-        bool, typer.Option("--accept-gate-change", help="Judge by the head's gates alone, even where it loosens them.")
+    repro: Annotated[
+        bool, typer.Option("--repro", help="First run what is stale, then judge the working tree. Runs the code.")
     ] = False,
+    accept: AcceptGateChange = False,
+    allow_stale: Annotated[
+        bool, typer.Option("--allow-stale", help="Only warn of stages whose lock is not current.")
+    ] = False,
+    output: Annotated[str | None, typer.Option("--output", metavar="FILE", help="Write the JSON here.")] = None,
+    markdown: Annotated[str | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown here.")] = None,
+    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write a page with plots here.")] = None,
     summary: Annotated[
         str | None, typer.Option("--summary", metavar="FILE", help="Append Markdown; by default GITHUB_STEP_SUMMARY.")
     ] = None,
-    output: Annotated[str | None, typer.Option("--output", metavar="FILE", help="Also write the JSON here.")] = None,
+    comment: Annotated[bool, typer.Option("--comment", help="Keep a comment on the pull request current.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Show the verdict beside the commit.")] = False,
+    key: _Key = None,
     json: Json = False,
     md: Markdown = False,
 ) -> None:
-    """Compare base and head, judge the gates, and write the job summary; exit 1 if a gate fails."""
+    """Compare a pull request with its base, judge the gates, and report; exit 1 if it may not merge.
+
+    Base and head come from the CI service's event. In a shallow clone, what is missing is fetched.
+    """
+    if context.invoked_subcommand is not None:
+        return
     session = session_of(context)
-    if worktree and head:
-        raise UsageError("--head and --worktree exclude each other", hint="leave one out")
-    report = _answer(session, base, head, worktree=worktree, accept=accept)
-    _publish(session, report, summary, output)
-    render.report(session, report, json=json, md=md, every=False)
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
+    if (worktree or repro) and head:
+        raise UsageError("--head names a commit, --worktree and --repro judge the working tree", hint="leave one out")
+    from mlgit.cli.publication import Files, annotate, guarded, publish, write
+
+    run = _find_run(session)
+    with guarded(session, plain=json):
+        if repro:
+            _reproduce(session)
+        asked = _Asked(base, head, base_tip, worktree or repro, accept, allow_stale)
+        found = _answer(session, run, asked)
+        write(session, found, Files(output, markdown, html, summary), run)
+        render.report(session, found.report, json=json, md=md, every=False)
+        if comment or check:
+            publish(session, run, found.report, comment=comment, check=check, key=key)
+        if found.report.exit_code:
+            from mlgit.cli.notify import notify_failure
+
+            notify_failure(session, "gate", found.report, link=run.link)
+    annotate(session, found.report, plain=json)
+    if found.report.exit_code:
+        raise typer.Exit(found.report.exit_code)
 
 
-def _answer(session: Session, base: str | None, head: str | None, *, worktree: bool, accept: bool) -> Report:
-    """The report; that there can be none is a report too, so that the job summary says so."""
-    from mlgit.model.report import Report, Verdict
+@ci.command("comment")
+def comment_command(
+    context: typer.Context,
+    report: Annotated[str, typer.Argument(metavar="REPORT", help="The JSON that `mlgit ci --output` wrote.")],
+    key: _Key = None,
+) -> None:
+    """Post a report that another job made, as for a fork's pull request, whose own job may not.
 
-    try:
-        return _report(session, base, head, worktree=worktree, accept=accept)
-    except NotEvaluableError as error:
-        notes = (error.message, *([f"hint: {error.hint}"] if error.hint else []))
-        return Report("ci", _TITLE, (), Verdict.NOT_EVALUABLE, base, head, notes)
+    It runs on GitHub's `workflow_run`, needs no checkout and treats the report as hostile.
+    """
+    from mlgit.cli.publication import host_of, told
+    from mlgit.ops.ci.comment import KEY
+    from mlgit.ops.ci.relay import relay
+
+    session = session_of(context)
+    run = _find_run(session)
+    data = _read(session, report)
+    host = host_of(session, run)
+    done = relay(data, report, _payload(session), host, key=key or KEY, link=run.link)
+    told(session, done)
 
 
-def _report(session: Session, base: str | None, head: str | None, *, worktree: bool, accept: bool) -> Report:
-    from mlgit.ops.ci.environment import find_sides
+@ci.command("init")
+def init_command(
+    context: typer.Context,
+    github: Annotated[bool, typer.Option("--github", help="Workflows for GitHub Actions.")] = False,
+    gitlab: Annotated[bool, typer.Option("--gitlab", help="Jobs for GitLab CI.")] = False,
+    bitbucket: Annotated[bool, typer.Option("--bitbucket", help="Steps for Bitbucket Pipelines.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that say something else.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Write ready workflows: the report on pull requests, its comment, a nightly run."""
+    from mlgit import __version__
+    from mlgit.ops.ci import workflows
 
-    repo = session.repo
-    sides = find_sides(session.environment, _payload(session))
-    judged = repo.snapshot(None if worktree else head or sides.head or "HEAD")
-    older = _base(repo, judged, sides, base)
-    return _combine(repo, older, judged, accept=accept)
+    given: dict[workflows.Host, bool] = {"github": github, "gitlab": gitlab, "bitbucket": bitbucket}
+    chosen = [host for host, wanted in given.items() if wanted]
+    if len(chosen) != 1:
+        raise UsageError("name one host", hint="mlgit ci init --github, --gitlab or --bitbucket")
+    session = session_of(context)
+    git = session.repo.git
+    plan = workflows.plan(git.top, chosen[0], _requirement(session, __version__), git.prefix.rstrip("/") or ".")
+    if dry_run:
+        render.plan(session, (f"{file.path}: {file.state}" for file in plan.files))
+    else:
+        for path in workflows.apply(git.top, plan, force=force):
+            render.say(session, f"wrote {path}")
+    for note in plan.notes:
+        render.say(session, note)
+
+
+def _requirement(session: Session, version: str) -> str:
+    """What the jobs install: this version, with the extras that the remotes need."""
+    from mlgit.remote.address import SCHEMES
+
+    schemes = {remote.url.partition("://")[0] for remote in session.repo.config.remotes.values()}
+    needed = {SCHEMES[scheme].install for scheme in schemes if scheme in SCHEMES}
+    extras = ",".join(sorted(one[6:-1] for one in needed if one.startswith("mlgit[")))
+    return f"mlgit[{extras}]=={version}" if extras else f"mlgit=={version}"
+
+
+def _find_run(session: Session) -> Run:
+    from mlgit.ops.ci.environment import find_run
+
+    return find_run(session.environment, _payload(session))
 
 
 def _payload(session: Session) -> Mapping[str, Any]:
     """The event that started the run; empty where there is none, or it cannot be read."""
     try:
         found = jsons.loads((session.cwd / session.environment["GITHUB_EVENT_PATH"]).read_bytes())
-    except (KeyError, OSError, ValueError):
+    except (KeyError, OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _base(repo: Repo, head: Snapshot, sides: Sides, asked: str | None) -> Snapshot | None:
-    """The base to compare with: what was asked for, else the merge base with what the event names, else mlgit's choice.
+def _read(session: Session, name: str) -> bytes:
+    from mlgit.fs import atomic
+    from mlgit.model.reportfile import MAX_BYTES
+
+    path = session.cwd / name
+    with atomic.disk_errors(path), path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _reproduce(session: Session) -> None:
+    """Run what is stale; afterwards the repository is looked at anew."""
+    from mlgit.cli.reproduce import reproduce
+    from mlgit.pipeline.plan import Options
+
+    reproduce(session, Options(pull=True), json=False)
+    session.__dict__.pop("repo", None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line says of the comparison.
+
+    Attributes:
+        tip: compare with the base itself instead of the merge base.
+        present: judge the working tree.
+    """
+
+    base: str | None
+    head: str | None
+    tip: bool
+    present: bool
+    accept: bool
+    allow_stale: bool
+
+
+def _answer(session: Session, run: Run, asked: _Asked) -> Comparison:
+    """The report; that there can be none is a report too, so that the job summary says so."""
+    from mlgit.cli.pullreport import TITLE, Comparison, compare
+    from mlgit.model.report import Report, Verdict
+
+    repo = session.repo
+    try:
+        head = repo.snapshot(None if asked.present else asked.head or run.head or "HEAD")
+        base = _base(session, run, head, asked)
+        accept = asked.accept or _accepted(session, run)
+        return compare(repo, base, head, accept=accept, allow_stale=asked.allow_stale)
+    except NotEvaluableError as error:
+        notes = (error.message, *([f"hint: {error.hint}"] if error.hint else []))
+        return Comparison(Report("ci", TITLE, (), Verdict.NOT_EVALUABLE, asked.base, asked.head, notes))
+
+
+def _base(session: Session, run: Run, head: Snapshot, asked: _Asked) -> Snapshot | None:
+    """The base to compare with: what was asked for, else what the event names, else mlgit's choice.
 
     Raises:
         UsageError: what was asked for does not exist.
-        NotEvaluableError: the event names a base, and this clone does not reach it.
+        NotEvaluableError: the base, or enough of the history, cannot be had.
     """
+    from mlgit.ops.ci import history
     from mlgit.ops.gates.evaluate import default_base
 
-    if asked is not None:
-        return repo.snapshot(asked)
-    if not sides.bases:
+    repo = session.repo
+    names = run.bases if asked.base is None else (asked.base,)
+    if not names:
         return default_base(repo, head)
     at = head.rev or repo.git.resolve("HEAD")
-    for name in sides.bases:
-        try:
-            common = repo.git.merge_base(at, repo.git.resolve(name))
-        except UsageError:
-            continue
-        if common is not None:
-            return repo.snapshot(common)
-    raise NotEvaluableError(
-        f"the base of this {sides.event} run is not in the clone: {' or '.join(sides.bases)}",
-        hint="fetch the history: `fetch-depth: 0` for actions/checkout, or `git fetch --unshallow`",
-    )
+    try:
+        common = history.mend(repo.git, names, at, say=lambda line: render.say(session, line))
+    except NotEvaluableError:
+        if asked.base is not None and not repo.git.is_shallow():
+            repo.git.resolve(asked.base)  # a typing error is no missing history
+        raise
+    if asked.tip:
+        return repo.snapshot(next(name for name in names if _exists(repo, name)))
+    if common is None:
+        raise NotEvaluableError(
+            f"{head.name} has no history in common with {' or '.join(names)}",
+            hint="name another base with --base, or compare with the base itself: --base-tip",
+        )
+    return repo.snapshot(common)
 
 
-def _combine(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool) -> Report:
-    from mlgit.ops.ci.currency import stages_report
-    from mlgit.ops.ci.report import merge, summarise
-    from mlgit.ops.compare.values import metrics_diff, metrics_show, params_diff
-    from mlgit.ops.inspect.difference import data_diff
-
-    rules, notes = _rules(repo, base, head, accept=accept)
-    parts = [_gate(repo, base, head, rules, notes)]
-    if base is None:
-        parts.append(metrics_show(repo, [head]))
-    else:
-        parts.append(metrics_diff(repo, base, head, rules=rules))
-        parts.append(params_diff(repo, base, head))
-        parts.append(summarise(data_diff(repo, base, head)))
-    parts.append(stages_report(repo, head))
-    return merge(parts, kind="ci", title=_TITLE)
+def _exists(repo: Repo, name: str) -> bool:
+    try:
+        repo.git.resolve(name)
+    except UsageError:
+        return False
+    return True
 
 
-def _rules(
-    repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool
-) -> tuple[tuple[Rule, ...], tuple[str, ...]]:
-    """The gates of the head, and those of the base that it no longer has: a change cannot loosen what judges it."""
-    from mlgit.ops.ci.report import withdrawn
-    from mlgit.ops.gates.evaluate import load_rules
+def _accepted(session: Session, run: Run) -> bool:
+    """Whether a maintainer has put the label on the pull request; in a merge queue the host has to be asked."""
+    from mlgit.cli.publication import labels
+    from mlgit.ops.gates.evaluate import ACCEPT
 
-    rules = load_rules(repo, head)
-    gone = withdrawn(load_rules(repo, base), rules) if base is not None else ()
-    if not gone:
-        return rules, ()
-    names = ", ".join(rule.name for rule in gone)
-    if accept:
-        return rules, (f"Gates of the base that this change takes out or edits, NOT judged: {names}.",)
-    note = "This change takes out or edits gates of the base, which are judged all the same"
-    return (*rules, *gone), (f"{note}: {names}. A maintainer accepts it with --accept-gate-change.",)
-
-
-def _gate(repo: Repo, base: Snapshot | None, head: Snapshot, rules: tuple[Rule, ...], notes: tuple[str, ...]) -> Report:
-    import dataclasses
-
-    from mlgit.model.report import Report
-    from mlgit.ops.gates.evaluate import evaluate
-
-    if rules:
-        found = evaluate(repo, base, head, rules)
-        return dataclasses.replace(found, notes=(*notes, *found.notes))
-    nothing = "No gates are configured, so nothing is judged. Rules stand under `gates:` in mlgit.yaml."
-    return Report("gate", "Gate", (), base=base.name if base else None, head=head.name, notes=(*notes, nothing))
-
-
-def _publish(session: Session, report: Report, summary: str | None, output: str | None) -> None:
-    """Write what a CI service reads: the job summary, the step's outputs, and the JSON file asked for."""
-    from mlgit.fs import atomic
-    from mlgit.model.markdown import to_markdown
-    from mlgit.model.report import to_json
-
-    if output is not None:
-        atomic.write_text(session.cwd / output, to_json(report) + "\n")
-    summary = summary or session.environment.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        text = to_markdown(report)
-        if len(text.encode()) >= _SUMMARY_LIMIT:
-            verdict = text.splitlines()[0]
-            text = f"{verdict}\n\nThe report is too long for a job summary; `mlgit ci report` prints it.\n"
-        _append(session.cwd / summary, text)
-    outputs = session.environment.get("GITHUB_OUTPUT")
-    if outputs:
-        _append(session.cwd / outputs, f"verdict={report.verdict.value}\nexit-code={report.exit_code}\n")
-
-
-def _append(path: Path, text: str) -> None:
-    from mlgit.fs import atomic
-
-    with atomic.disk_errors(path), path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    return ACCEPT in run.labels or (run.event == "merge_group" and ACCEPT in labels(session, run))

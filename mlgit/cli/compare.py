@@ -62,12 +62,13 @@ def metrics_diff(
     md: Markdown = False,
 ) -> None:
     """Compare metrics between two revisions."""
+    from mlgit.model.gate import leaves
     from mlgit.ops.compare.values import metrics_diff as compare
-    from mlgit.ops.gates.evaluate import load_rules
+    from mlgit.ops.gates.evaluate import load_gates
 
     session = session_of(context)
     older, newer = _sides(session, base, head)
-    rules = load_rules(session.repo, newer)
+    rules = list(leaves(load_gates(session.repo, newer).rules))
     report = compare(session.repo, older, newer, rules=rules, targets=session.paths(files or []))
     render.report(session, report, json=json, md=md, every=every)
 

@@ -1,4 +1,4 @@
-"""`merge-driver`: what Git calls to merge locks and pointers, and telling Git to call it.
+"""`merge-driver`: what Git calls to merge locks and pointers.
 
 Git hands over three temporary files and takes the second as the result; 0 means merged, anything else a conflict.
 Whatever goes wrong here therefore ends as Git's own text merge, marked as a conflict, so that both sides are kept.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from mlgit.cli import render
-from mlgit.cli.program import leave_git_surroundings, program
+from mlgit.cli.program import leave_git_surroundings
 from mlgit.cli.session import Session, session_of
 from mlgit.errors import InvalidError, MissingError, MlgitError, UsageError
 from mlgit.fs import atomic
@@ -24,6 +24,7 @@ from mlgit.git import Git
 from mlgit.model import pointer
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import count
+from mlgit.ops.ci.roots import root_of
 
 if TYPE_CHECKING:
     from mlgit.model.pointermerge import Folders, Merged
@@ -112,7 +113,7 @@ def pointer_command(context: typer.Context, base: Base, ours: Ours, theirs: Thei
 def _task(session: Session, base: str, ours: str, theirs: str, path: str) -> _Task:
     leave_git_surroundings(session.cwd)
     inside = RelPath.parse(path, "PATH")
-    prefix = _root(session.cwd, inside)
+    prefix = root_of(session.cwd, inside)
     top = session.cwd
     return _Task(
         session=session,
@@ -123,18 +124,6 @@ def _task(session: Session, base: str, ours: str, theirs: str, path: str) -> _Ta
         root=None if prefix is None else top / prefix,
         prefix=f"{prefix}/" if prefix else "",
     )
-
-
-def _root(top: Path, path: RelPath) -> RelPath | None:
-    """The innermost mlgit root above `path`, no symbolic link followed."""
-    found, folder = None, RelPath("")
-    for part in ("", *path.parent.parts):
-        folder = folder.child(part)
-        if (top / folder).is_symlink():
-            break
-        if (top / folder / ".mlgit").is_dir():
-            found = folder
-    return found
 
 
 def _folders(task: _Task, base: Content | None, ours: Content, theirs: Content) -> Folders:
@@ -209,12 +198,3 @@ def _merge_text(task: _Task) -> None:
     if git is not None:
         with contextlib.suppress(InvalidError):  # there are conflicts, or it is no text and stays ours
             git.run("merge-file", "-q", *labels, str(task.ours), str(task.base), str(task.theirs))
-
-
-def install_drivers(git: Git) -> bool:
-    """Make Git call this program for the files that `.gitattributes` names; true if that is new."""
-    from mlgit.ops.ci import install
-
-    steps = install.plan_drivers(git, program())
-    install.apply_drivers(git, steps, program())
-    return "write" in steps.values()

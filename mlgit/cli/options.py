@@ -11,6 +11,11 @@ from mlgit.cli import words
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Markdown = Annotated[bool, typer.Option("--md", help="Print Markdown.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen and change nothing.")]
+AcceptGateChange = Annotated[
+    bool,
+    typer.Option("--accept-gate-change", help="Judge by the head's gates alone, even looser ones."),
+]
+BaseTip = Annotated[bool, typer.Option("--base-tip", help="Compare with the base itself, not the merge base.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite changes that are in no store.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Rev = Annotated[str | None, typer.Option("--rev", help="A commit, branch or tag instead of the working tree.")]

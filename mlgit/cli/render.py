@@ -47,6 +47,7 @@ _VERDICTS: Final = {
     Verdict.PASS: "passed",
     Verdict.FAIL: "failed",
     Verdict.NOT_EVALUABLE: "could not be evaluated",
+    Verdict.NOT_COMPARABLE: "not comparable",
     Verdict.MISSING: "objects are missing",
     Verdict.DAMAGED: "objects are damaged",
 }

@@ -11,7 +11,7 @@ from mlgit.cli import render, words
 from mlgit.cli.options import DryRun, RemoteName, Yes
 from mlgit.cli.session import Session, session_of
 from mlgit.cli.sync import confirm
-from mlgit.errors import UsageError
+from mlgit.errors import StageError, UsageError
 
 if TYPE_CHECKING:
     from mlgit.pipeline.plan import Options
@@ -101,7 +101,7 @@ def repro(
     else:
         if executor == "ray":
             confirm(session, session.repo.config.pick(remote).name, yes)
-        _reproduce(session, options, json)
+        reproduce(session, options, json)
 
 
 _EXCLUSIVE: Final = (
@@ -184,7 +184,7 @@ def _foretell(session: Session, options: Options) -> None:
     )
 
 
-def _reproduce(session: Session, options: Options, json: bool) -> None:
+def reproduce(session: Session, options: Options, json: bool) -> None:
     """Run, then tell what was done, also after a failure or Ctrl-C.
 
     Raises:
@@ -192,17 +192,22 @@ def _reproduce(session: Session, options: Options, json: bool) -> None:
         typer.Exit: it was interrupted.
     """
     from mlgit.cli.main import INTERRUPTED
+    from mlgit.cli.notify import for_commands, notify_failure
     from mlgit.cli.watch import Watcher
     from mlgit.pipeline.plan import select
 
     pipeline = session.repo.pipeline
     watcher = Watcher(session, options, total=len(select(pipeline.graph, options)))
     try:
-        pipeline.reproduce(options, session.environment, watcher)
+        pipeline.reproduce(options, for_commands(session.environment), watcher)
     except KeyboardInterrupt:
         watcher.conclude(json)
         sys.stderr.write("interrupted; what finished is kept, the same command again goes on\n")
         raise typer.Exit(INTERRUPTED) from None
+    except StageError as error:
+        watcher.conclude(json)
+        notify_failure(session, "pipeline", error.message)
+        raise
     except BaseException:
         watcher.conclude(json)
         raise

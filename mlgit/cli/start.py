@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mlgit.cli import render
-from mlgit.cli.merge import install_drivers
+from mlgit.cli import drivers, render
 from mlgit.cli.session import session_of
 from mlgit.cli.stage_files import offer
 from mlgit.errors import MissingError, MlgitError, UsageError
@@ -35,9 +34,10 @@ def init(
     present = (session.cwd / SHARED).is_file()
     repo, made = Repo.init(session.cwd, hash_algorithm=algorithm)
     session.repo = repo
-    installed = install_drivers(repo.git)
+    installed = drivers.install(repo.git)
+    made += [path for path in drivers.declare_metrics(repo) if path not in made]
     if present:
-        changed = "told Git how to merge mlgit's files" if installed or made else "nothing changed"
+        changed = "told Git how to merge and show mlgit's files" if installed or made else "nothing changed"
         render.say(session, f"{repo.root} is an mlgit repository already; {changed}")
         offer(session, made)
         return
@@ -75,7 +75,7 @@ def clone(
         return
     for root in roots:
         session.repo = Repo(root)
-        install_drivers(session.repo.git)
+        drivers.install(session.repo.git)
         try:
             pull_all(session, remote)
         except MlgitError as error:

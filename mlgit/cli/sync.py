@@ -43,7 +43,6 @@ def push(
 ) -> None:
     """Upload tracked data to a remote."""
     session = session_of(context)
-    repo, started = session.repo, time.monotonic()
     wanted = _Wanted(session, targets or [], rev, branches=branches, tags=tags, commits=commits)
     sharing = wanted.sharing(remote, run_cache)
     chosen = [one for one in wanted.targets if one.tracked.push]
@@ -55,9 +54,20 @@ def push(
     if dry_run:
         render.plan(session, _foresee_push(session, chosen, remote, run_cache))
         return
+    _push(session, sharing, chosen, yes=yes)
+
+
+def push_all(session: Session, rev: str | None) -> None:
+    """`push` without options, or with `--rev` alone, for the hook before a push."""
+    wanted = _Wanted(session, [], rev)
+    _push(session, wanted.sharing(None, False), [one for one in wanted.targets if one.tracked.push], yes=False)
+
+
+def _push(session: Session, sharing: Sharing, chosen: list[Target], *, yes: bool) -> None:
+    started = time.monotonic()
     for name in sharing.destinations(chosen):
         confirm(session, name, yes)
-    with repo.workspace.using_cache("push"), bar(session, "pushing") as progress:
+    with session.repo.workspace.using_cache("push"), bar(session, "pushing") as progress:
         done = sharing.push(chosen, progress)
     _summary(session, "pushed", "to", done, started)
 

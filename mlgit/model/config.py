@@ -9,13 +9,14 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from mlgit.errors import InvalidError, UsageError
+from mlgit.errors import InvalidError, UnsafeError, UsageError
 from mlgit.model.committed import FOLDER, LOCAL, check_committed_folder, check_committed_remote
 from mlgit.model.fields import Fields
+from mlgit.model.notify import Target, decode_targets
 from mlgit.model.oid import ALGORITHMS
 from mlgit.model.secret import mask, redact
 from mlgit.model.text import dump_yaml, load_yaml
@@ -71,6 +72,7 @@ class Config:
         shared: whether the group of the cache's folder may write to it.
         cache_dir: as written, None for the usual place; see `cache_path`.
         links: ways to put a file into the working tree, best first.
+        notify: whom to tell of failures; this machine's own choice, never a commit's.
     """
 
     hash: str = "blake3"
@@ -80,6 +82,7 @@ class Config:
     cache_dir: str | None = None
     links: tuple[str, ...] = ("reflink", "copy")
     remotes: Mapping[str, RemoteConfig] = field(default_factory=dict)
+    notify: tuple[Target, ...] = ()
 
     def pick(self, name: str | None = None) -> RemoteConfig:
         """The remote called `name`, or the default one; the only one there is serves as the default.
@@ -108,6 +111,7 @@ class Layer:
 
     where: str
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notify: tuple[Target, ...] = ()
 
     @property
     def shared(self) -> bool:
@@ -138,6 +142,7 @@ def encode(layer: Layer) -> str:
         "cache": {key: cache[key] for key in _CACHE if key in cache},
         "remotes": {name: dict(sorted(remotes[name].items(), key=_url_first)) for name in sorted(remotes)},
     }
+    text["notify"] = [dict(target.written) for target in layer.notify]
     filled = {section: content for section, content in text.items() if content}
     return dump_yaml(filled) if filled else ""
 
@@ -174,6 +179,7 @@ def merge(*layers: Layer) -> Config:
             name: _remote(name, options, own=_is_own(options, [layer.get(name, {}) for layer in own]))
             for name, options in sorted(remotes.items())
         },
+        notify=tuple(target for layer in layers if not layer.shared for target in layer.notify),
     )
 
 
@@ -218,7 +224,7 @@ def assign(layer: Layer, key: str, text: str) -> Layer:
         raise UsageError(f"{key} is a section", hint=f"set a key in it, such as remotes.{names[0]}.url")
     where = f"{layer.where}: {key}"
     value = text.strip().split(",") if key == "cache.links" else _scalar(text, key, where)
-    return _checked(_edited(layer, section, names, lambda holder, name: holder.update({name: value})), layer.where)
+    return _put(layer, section, names, lambda holder, name: holder.update({name: value}))
 
 
 def unset(layer: Layer, key: str) -> Layer:
@@ -234,12 +240,17 @@ def unset(layer: Layer, key: str) -> Layer:
             raise UsageError(f"{key} is not set in {layer.where}", hint="see what is set with `mlgit config --list`")
         del holder[name]
 
-    return _checked(_edited(layer, section, names, drop), layer.where)
+    return _put(layer, section, names, drop)
 
 
 def flatten(layer: Layer) -> dict[str, Any]:
     """Dotted key → value for everything that `layer` sets, credentials hidden, for showing."""
-    return dict(_flat(mask(layer.values), ""))
+    shown = {
+        f"notify.{number}.{key}": value
+        for number, target in enumerate(layer.notify, 1)
+        for key, value in (("place", target.place), ("on", list(target.on)), ("format", target.format))
+    }
+    return {**dict(_flat(mask(layer.values), "")), **shown}
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -263,6 +274,8 @@ def _split(key: str) -> tuple[str, list[str]]:
     section, *names = key.split(".")
     if section == "remotes" and names and all(names):
         return section, names
+    if section == "notify":
+        raise UsageError(f"{key} is part of a list", hint=f"edit {LOCAL}; `mlgit config --list` shows what is in it")
     if key not in _DEFAULTS:
         # `Fields` words the refusal, with the nearest key.
         try:
@@ -280,6 +293,11 @@ def _scalar(text: str, key: str, where: str) -> Any:
     if value is None:
         raise UsageError(f"{where}: empty value", hint=f"mlgit config --unset {key}")
     return value
+
+
+def _put(layer: Layer, section: str, names: list[str], edit: Callable[[dict[str, Any], str], None]) -> Layer:
+    """The layer with `edit` done, once every rule has been held against it."""
+    return replace(_checked(_edited(layer, section, names, edit), layer.where), notify=layer.notify)
 
 
 def _edited(
@@ -303,14 +321,17 @@ def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
 def _checked(values: Mapping[str, Any], where: str) -> Layer:
     """The layer that `values` make, once every rule has been held against them."""
     layer = Layer(where)
-    top = Fields(values, where, ("core", "cache", "remotes"))
+    top = Fields(values, where, ("core", "cache", "remotes", "notify"))
+    if layer.shared and "notify" in top.block:
+        raise UnsafeError(f"{top.at('notify')}: a commit must not say where mlgit sends anything", hint=f"put it in {LOCAL}")
+    notify = decode_targets(top.items("notify", []), _inside(top, "notify"))
     core = _check_core(Fields(top.mapping("core", {}), _inside(top, "core"), _CORE), layer.shared)
     cache = _check_cache(Fields(top.mapping("cache", {}), _inside(top, "cache"), _CACHE), layer.shared)
     section = top.mapping("remotes", {})
     names = Fields(section, _inside(top, "remotes"), section)
     remotes = {name: _check_remote(name, names, layer.shared) for name in section}
     content = {"core": core, "cache": cache, "remotes": remotes}
-    return Layer(where, {name: part for name, part in content.items() if part})
+    return Layer(where, {name: part for name, part in content.items() if part}, notify)
 
 
 def _inside(fields: Fields, key: str) -> str:

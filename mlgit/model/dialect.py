@@ -159,6 +159,8 @@ def _plain(text: str) -> Any:
     """
     for tag, pattern in _Loader.yaml_implicit_resolvers.get(text[:1], ()):
         if pattern.match(text):
+            if tag not in _MEANINGS:
+                raise ValueError(text)
             return _MEANINGS[tag](text)
     return text
 

@@ -36,6 +36,7 @@ _VERDICTS: Final = {
     Verdict.PASS: "✅ passed",
     Verdict.FAIL: "❌ failed",
     Verdict.NOT_EVALUABLE: "⚠️ could not be evaluated",
+    Verdict.NOT_COMPARABLE: "⚠️ not comparable",
     Verdict.MISSING: "❌ objects are missing",
     Verdict.DAMAGED: "❌ objects are damaged",
 }
@@ -103,11 +104,12 @@ def _section(table: Table, *, alone: bool) -> list[str]:
 def _table(table: Table, rows: list[Row]) -> list[str]:
     marked = any(_WORDS[row.mark] for row in rows if row.mark is not Mark.SAME)
     noted = any(row.note for row in rows)
-    head = [""] * marked + [escape(column) for column in table.columns] + ["note"] * noted
-    rule = ["---"] * marked + [_rule(rows, at) for at in range(len(table.columns))] + ["---"] * noted
+    used = [at for at, _ in enumerate(table.columns) if any(row.cells[at] is not None for row in rows)]
+    head = [""] * marked + [escape(table.columns[at].replace("_", " ")) for at in used] + ["note"] * noted
+    rule = ["---"] * marked + [_rule(rows, at) for at in used] + ["---"] * noted
     body = [
         [_WORDS[row.mark]] * marked
-        + [escape(show(column, cell)) for column, cell in zip(table.columns, row.cells, strict=True)]
+        + [escape(show(table.columns[at], row.cells[at])) for at in used]
         + [escape(row.note, None)] * noted
         for row in rows
     ]

@@ -45,6 +45,7 @@ class Verdict(Enum):
     PASS = "pass"
     FAIL = "fail"
     NOT_EVALUABLE = "not-evaluable"
+    NOT_COMPARABLE = "not-comparable"
     MISSING = "missing"
     DAMAGED = "damaged"
 
@@ -54,6 +55,7 @@ _EXIT: Final = {
     Verdict.PASS: 0,
     Verdict.FAIL: 1,
     Verdict.NOT_EVALUABLE: 19,
+    Verdict.NOT_COMPARABLE: 19,
     Verdict.MISSING: 12,
     Verdict.DAMAGED: 13,
 }
@@ -113,7 +115,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 yes or no question asked, 1 no, 12 objects missing, 13 damaged, 19 could not be evaluated."""
+        """0 yes or no question asked, 1 no, 12 objects missing, 13 damaged, 19 could not be evaluated or compared."""
         return _EXIT[self.verdict]
 
     @property

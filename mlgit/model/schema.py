@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from mlgit.model import stagekeys
 from mlgit.model.quantity import SIZE_PATTERN, TIME_PATTERN
+from mlgit.model.stage import Task
 from mlgit.model.stageentry import ENV_NAME
 from mlgit.model.stagefile import ARTIFACT_NAME
 
@@ -22,6 +23,7 @@ ADDRESS: Final = "https://json-schema.org/draft/2020-12/schema"
 _TEMPLATE: Final[Schema] = {"$ref": "#/$defs/template"}
 _PATH: Final[Schema] = {"type": "string", "minLength": 1}
 _ANY: Final[Schema] = {}
+_NO_KEYS: Final[Mapping[str, str]] = {}
 
 
 def schema() -> Schema:
@@ -67,7 +69,7 @@ def _file_types() -> dict[str, Schema]:
         "metrics": _maybe(_list(_PATH)),
         "plots": _maybe(_list(_either(_PATH, _single(_maybe(_top_plot()))))),
         "artifacts": _maybe(artifacts),
-        "gates": _maybe(_list({"$ref": "#/$defs/gate"}), template=False),
+        "gates": _gates(),
     }
 
 
@@ -95,8 +97,8 @@ def _stage_types() -> dict[str, Schema]:
         "deps": _maybe(_list(_either(_PATH, _single(_maybe(_mapping(stagekeys.NOTES, _notes())))))),
         "params": _maybe(_list(_either(_PATH, {"type": "object", "additionalProperties": keys, **_names()}))),
         "outs": _outs(_flags()),
-        "metrics": _outs(_flags()),
-        "plots": _outs(_flags(), styled=True),
+        "metrics": _outs(_flags() | _metric_flags(), keys=stagekeys.METRIC),
+        "plots": _outs(_flags() | _style_types(), keys=stagekeys.STYLE, several=True),
         "vars": _maybe(_list({"anyOf": [_PATH, {"type": "object"}]}), template=False),
         "env": _maybe({"type": "object", "propertyNames": _pattern(ENV_NAME, r"\$\{"), **env}),
         "resources": _maybe(_mapping(stagekeys.RESOURCES, _resource_types())),
@@ -118,11 +120,10 @@ def _resource_types() -> dict[str, Schema]:
     }
 
 
-def _outs(flags: dict[str, Schema], *, styled: bool = False) -> Schema:
-    if not styled:
-        return _maybe(_list(_either(_PATH, _single(_maybe(_mapping(stagekeys.OUT, flags))))))
-    drawn = _mapping({**stagekeys.OUT, **stagekeys.STYLE}, {**flags, **_style_types()})
-    return _maybe(_list(_either(_PATH, _single(_maybe(_either(drawn, _list(drawn)))))))
+def _outs(flags: dict[str, Schema], *, keys: Mapping[str, str] = _NO_KEYS, several: bool = False) -> Schema:
+    """A list of outputs with `flags`; `keys` are those that not every output has."""
+    one = _mapping({**stagekeys.OUT, **keys}, flags)
+    return _maybe(_list(_either(_PATH, _single(_maybe(_either(one, _list(one)) if several else one)))))
 
 
 def _flags() -> dict[str, Schema]:
@@ -130,6 +131,13 @@ def _flags() -> dict[str, Schema]:
     tolerance = _either({"type": "number", "minimum": 0}, _mapping(stagekeys.TOLERANCE, bounds))
     flags = {"cache": _flag(), "persist": _flag(), "push": _flag(), "remote": _text(), "tolerance": _maybe(tolerance)}
     return {**flags, **_notes()}
+
+
+def _metric_flags() -> dict[str, Schema]:
+    columns = dict.fromkeys(stagekeys.PREDICTIONS, _maybe(_PATH))
+    tasks = _maybe({"enum": list(get_args(Task))})
+    table = _mapping(stagekeys.PREDICTIONS, {**columns, "path": _PATH, "task": tasks}, required=("path",))
+    return {"predictions": _maybe(_either(_PATH, table)), "fixed": _maybe(_list(_PATH))}
 
 
 def _notes() -> dict[str, Schema]:
@@ -149,7 +157,26 @@ def _top_plot() -> Schema:
     return _mapping(stagekeys.PLOT, types)
 
 
+def _gates() -> Schema:
+    rules = _list({"$ref": "#/$defs/gate"})
+    acknowledge = _maybe({"type": "object", "additionalProperties": {"type": "string"}}, template=False)
+    whole = _mapping(stagekeys.GATES, {"rules": _maybe(rules, template=False), "acknowledge": acknowledge})
+    return _maybe(_either(rules, whole), template=False)
+
+
 def _gate() -> Schema:
+    # As with stages, the keys tell a group from a rule.
+    group = {"anyOf": [{"required": ["all"]}, {"required": ["any"]}]}
+    return {"if": group, "then": _gate_group(), "else": _gate_rule()}
+
+
+def _gate_group() -> Schema:
+    members = {**_list({"$ref": "#/$defs/gate", "properties": {"level": False}}), "minItems": 2}
+    types = {"all": members, "any": members, "name": {"type": "string"}, "level": _level()}
+    return _mapping(stagekeys.GATE_GROUP, types, required=("name",))
+
+
+def _gate_rule() -> Schema:
     number = {"type": ["number", "null"]}
     types = {
         "metric": _PATH,
@@ -160,10 +187,20 @@ def _gate() -> Schema:
         "max_drop_abs": {**number, "minimum": 0},
         "max_drop_rel": {**number, "minimum": 0},
         "required": {"type": ["boolean", "null"]},
-        "level": {"enum": ["error", "warn", "info", None]},
+        "level": _level(),
         "on_missing_base": {"enum": ["neutral", "fail", None]},
+        "slices": {"enum": ["each", "worst", None]},
+        "min_n": {"type": ["integer", "null"], "minimum": 0},
+        "against": {"type": ["string", "null"], "pattern": "^[^-]"},
+        "test": {"enum": ["bootstrap", "mcnemar", "rank", None]},
+        "confidence": {**number, "minimum": 0.5, "exclusiveMaximum": 1},
+        "on_inconclusive": {"enum": ["pass", "warn", "fail", None]},
     }
     return _mapping(stagekeys.GATE, types, required=("metric",))
+
+
+def _level() -> Schema:
+    return {"enum": ["error", "warn", "info", None]}
 
 
 def _mapping(described: Mapping[str, str], types: Mapping[str, Schema], required: tuple[str, ...] = ()) -> Schema:

@@ -18,6 +18,7 @@ KINDS: Final = (("outs", "out"), ("metrics", "metric"), ("plots", "plot"))
 _ROOT: Final = RelPath("")
 
 OutKind = Literal["out", "metric", "plot"]
+Task = Literal["classification", "regression", "ranking"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,30 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
+class Predictions:
+    """A table with a row for each example that a metric was computed from; the others are names of its columns.
+
+    Attributes:
+        task: what is predicted; None where the columns must tell.
+        id: names the example, so that two runs are compared example by example whatever the order of the rows.
+        label: what is true.
+        prediction: what the model says: a class, or a number.
+        score: how sure it is of the positive class, from 0 to 1, or by what a ranking is sorted.
+        group: which examples are ranked against each other.
+
+    A column that the table lacks is simply not there.
+    """
+
+    path: RelPath
+    task: Task | None = None
+    id: str = "id"
+    label: str = "label"
+    prediction: str = "prediction"
+    score: str = "score"
+    group: str = "group"
+
+
+@dataclass(frozen=True, slots=True)
 class Out:
     """One output of a stage.
 
@@ -64,6 +89,8 @@ class Out:
         remote: the only remote it is pushed to and pulled from, if set.
         styles: for a plot, each way to draw it; empty for the default one.
         tolerance: what `verify` lets pass; by default no differing byte.
+        predictions: for a metric, the predictions that it was computed from.
+        fixed: for a metric, the files that must be the same on two sides to compare it; None where nothing is said.
     """
 
     path: RelPath
@@ -78,6 +105,8 @@ class Out:
     meta: dict[str, Any] = field(default_factory=dict)
     styles: tuple[PlotStyle, ...] = ()
     tolerance: Tolerance | None = None
+    predictions: Predictions | None = None
+    fixed: tuple[RelPath, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

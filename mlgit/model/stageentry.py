@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar, get_args
 
 from mlgit.errors import InvalidError, UnsafeError
 from mlgit.model import lock, pointer
@@ -24,16 +24,18 @@ from mlgit.model.stage import (
     OutKind,
     ParamRef,
     PlotStyle,
+    Predictions,
     Resources,
     Stage,
+    Task,
     Tolerance,
 )
-from mlgit.model.stagekeys import NOTES, OUT, RESOURCES, STYLE, TOLERANCE
+from mlgit.model.stagekeys import METRIC, NOTES, OUT, PREDICTIONS, RESOURCES, STYLE, TOLERANCE
 from mlgit.model.stagepath import is_glob, resolve_glob, resolve_path
 
 ENV_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 _OWN: Final = frozenset({NAME, lock.NAME, ".gitignore", ".gitattributes", ".mlgitignore"})
-_PLOT_OUT: Final = (*OUT, *STYLE)
+_KEYS: Final[dict[OutKind, tuple[str, ...]]] = {"out": (*OUT,), "metric": (*OUT, *METRIC), "plot": (*OUT, *STYLE)}
 _Item = TypeVar("_Item")
 
 
@@ -194,7 +196,7 @@ def _decode_out(item: object, where: str, wdir: RelPath, kind: OutKind) -> Out:
         return Out(resolve_path(item, wdir, where), kind)
     path, props = only_entry(item, where)
     several: list[object] = props if isinstance(props, list) and kind == "plot" else [{} if props is None else props]
-    blocks = [Fields(one, f"{where}.{path}", _PLOT_OUT if kind == "plot" else OUT) for one in several]
+    blocks = [_keys_of(one, f"{where}.{path}", kind) for one in several]
     fields = blocks[0] if blocks else Fields({}, where, ())
     flags = [_decode_flags(block) for block in blocks]
     styles = tuple(_decode_style(block) for block in blocks) if kind == "plot" else ()
@@ -203,6 +205,45 @@ def _decode_out(item: object, where: str, wdir: RelPath, kind: OutKind) -> Out:
         kind=kind,
         **(flags[0] if flags else _decode_flags(fields)),
         styles=tuple(style for style in styles if style != PlotStyle()),
+        predictions=_decode_predictions(fields, wdir),
+        fixed=_decode_fixed(fields, wdir),
+    )
+
+
+def _keys_of(value: object, where: str, kind: OutKind) -> Fields:
+    """The keys below an output's path; what only metrics have is refused as that elsewhere."""
+    misplaced = [key for key in METRIC if kind != "metric" and isinstance(value, dict) and key in value]
+    if misplaced:
+        fields = Fields(value, where, (*_KEYS[kind], *METRIC))
+        fields.fail(misplaced[0], "only a metric has this", "list the file under `metrics`, or take the key away")
+    return Fields(value, where, _KEYS[kind])
+
+
+def _decode_fixed(fields: Fields, wdir: RelPath) -> tuple[RelPath, ...] | None:
+    if fields.items("fixed", None) is None:
+        return None
+    return tuple(each(fields, "fixed", lambda item, where: resolve_path(item, wdir, where)))
+
+
+def _decode_predictions(fields: Fields, wdir: RelPath) -> Predictions | None:
+    """A path, or a mapping that names columns."""
+    value = fields.block.get("predictions")
+    if value is None:
+        return None
+    where = fields.at("predictions")
+    if not isinstance(value, dict):
+        return Predictions(resolve_path(value, wdir, where))
+    inner = Fields(value, where, PREDICTIONS)
+    if inner.block.get("path") is None:
+        inner.fail("path", "missing", "name the file: `path: data/predictions.csv`")
+    columns = {key: inner.text(key, key) for key in PREDICTIONS if key not in ("path", "task")}
+    for key, column in columns.items():
+        if not column:
+            inner.fail(key, "empty", "name a column, or leave the key out")
+    return Predictions(
+        path=resolve_path(inner.block["path"], wdir, inner.at("path")),
+        task=inner.choice("task", get_args(Task), None),
+        **columns,
     )
 
 

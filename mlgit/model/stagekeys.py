@@ -53,6 +53,20 @@ OUT: Final[Mapping[str, str]] = {
     "labels": "Words to find it by.",
     "meta": "Anything you like; mlgit only keeps it.",
 }
+METRIC: Final[Mapping[str, str]] = {
+    "predictions": "The file with a row for each example that the metrics are computed from, from which chance is told "
+    "from change: a path, or a mapping that names its columns.",
+    "fixed": "Files that must be the same on two sides for the metrics to be comparable, such as the test data.",
+}
+PREDICTIONS: Final[Mapping[str, str]] = {
+    "path": "A CSV, TSV, JSON-lines or Parquet file, in Git or tracked, seen from where the stage runs.",
+    "task": "What is predicted; if not said, the columns tell.",
+    "id": "Column that names the example (`id`).",
+    "label": "Column with what is true (`label`).",
+    "prediction": "Column with what the model says, a class or a number (`prediction`).",
+    "score": "Column with how sure the model is of the positive class, or by what a ranking is sorted (`score`).",
+    "group": "Column that says which examples are ranked against each other (`group`).",
+}
 STYLE: Final[Mapping[str, str]] = {
     "x": "Column or key of the horizontal axis.",
     "y": "Column or key of the vertical axis.",
@@ -74,6 +88,11 @@ TOLERANCE: Final[Mapping[str, str]] = {
     "abs": "Largest difference allowed.",
     "rel": "Largest difference allowed, as a fraction of the recorded number's size.",
 }
+GATES: Final[Mapping[str, str]] = {
+    "rules": "Rules on metrics, as in the short form of `gates`.",
+    "acknowledge": "What of an evaluation changed on purpose, each with what it is now: the report of `mlgit gate` and "
+    "`mlgit ci` gives the lines.",
+}
 GATE: Final[Mapping[str, str]] = {
     "metric": "`file:dotted.key`, or a key that is unique over all metrics files; `*` and `?` in it stand for many.",
     "name": "What people call the rule.",
@@ -85,6 +104,18 @@ GATE: Final[Mapping[str, str]] = {
     "required": "Whether a missing metric fails (the default).",
     "level": "`error` decides, `warn` and `info` only show.",
     "on_missing_base": "Whether a limit on drops fails when there is no base to compare with.",
+    "slices": "`each` judges every metric that a pattern matches, `worst` the worst one of each side.",
+    "min_n": "A metric of fewer examples, by the `n` beside it in its file, is not judged.",
+    "against": "The revision that drops are measured from, instead of the base.",
+    "test": "The test that a drop must pass to count: bootstrap or mcnemar on predictions, rank on repeated seeds.",
+    "confidence": "Confidence of the test's interval, 0.95 if not said.",
+    "on_inconclusive": "What a drop counts as that the test cannot tell from chance: pass, warn (the default) or fail.",
+}
+GATE_GROUP: Final[Mapping[str, str]] = {
+    "all": "Rules that must all hold.",
+    "any": "Rules of which one must hold.",
+    "name": "What people call the group.",
+    "level": "`error` decides, `warn` and `info` only show.",
 }
 LATER: Final = frozenset({"checks"})
 """Keys of the format that this version does not know yet."""

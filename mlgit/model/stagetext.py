@@ -19,7 +19,7 @@ from mlgit.errors import InvalidError, UsageError
 from mlgit.model.expand import GROUP_SIGN
 from mlgit.model.quantity import format_size, format_time
 from mlgit.model.relpath import RelPath
-from mlgit.model.stage import DEFAULT_PARAMS, KINDS, Out, PlotStyle, Resources, Stage, StageFile, Tolerance
+from mlgit.model.stage import DEFAULT_PARAMS, KINDS, Out, PlotStyle, Predictions, Resources, Stage, StageFile, Tolerance
 from mlgit.model.stagefile import decode
 from mlgit.model.template import escape
 from mlgit.model.text import dump_yaml, load_yaml
@@ -161,6 +161,8 @@ def _out_value(out: Out, wdir: RelPath) -> Any:
     value: dict[str, Any] = {key: getattr(out, key) for key, default in _FLAGS if getattr(out, key) != default}
     value |= {key: getattr(out, key) for key in _NOTES if getattr(out, key) is not None}
     value |= {"tolerance": _tolerance_value(out.tolerance)} if out.tolerance else {}
+    value |= {"predictions": _predictions_value(out.predictions, wdir)} if out.predictions else {}
+    value |= {"fixed": [_seen_from(wdir, path) for path in out.fixed]} if out.fixed is not None else {}
     value |= {"labels": list(out.labels)} if out.labels else {}
     value |= {"meta": out.meta} if out.meta else {}
     path = _seen_from(wdir, out.path)
@@ -173,6 +175,12 @@ def _out_value(out: Out, wdir: RelPath) -> Any:
 
 def _tolerance_value(tolerance: Tolerance) -> Any:
     return {"abs": tolerance.abs, "rel": tolerance.rel} if tolerance.rel else tolerance.abs
+
+
+def _predictions_value(predictions: Predictions, wdir: RelPath) -> Any:
+    path, default = _seen_from(wdir, predictions.path), Predictions(predictions.path)
+    keys = [key for key in Predictions.__slots__ if getattr(predictions, key) != getattr(default, key)]
+    return {"path": path, **{key: getattr(predictions, key) for key in keys}} if keys else path
 
 
 def _style_value(style: PlotStyle) -> dict[str, Any]:

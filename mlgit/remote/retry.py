@@ -46,7 +46,8 @@ class Patience:
     def run(self, step: Callable[[float, int], T], size: int = 0) -> T:
         """The result of `step`, called with the seconds it may take and the number of failures before.
 
-        Only transient failures are tried again; the last one is raised as it is.
+        Only transient failures are tried again; the last one is raised as it is. An error's own `pause` is the least
+        to wait after it, as a host that asks for it; a longer one than is left ends it at once.
 
         Args:
             size: bytes that the step moves.
@@ -58,6 +59,7 @@ class Patience:
                 return step(max(allowed - (self.clock() - start), 1.0), failures)
             except Exception as error:
                 pause = min(self.longest, self.first * 2**failures) * (0.5 + self.jitter() / 2)
+                pause = max(pause, getattr(error, "pause", 0.0))
                 late = self.clock() - start + pause >= allowed
                 if late or failures + 1 >= self.attempts or kind_of(error) != "transient":
                     raise

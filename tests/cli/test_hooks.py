@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hooked import SOURCE, Project
 
-import mlgit as package
 from mlgit.repo import Repo
 
-SOURCE = Path(package.__file__).parent.parent
 STAGES = """\
 stages:
   train:
@@ -24,51 +21,6 @@ stages:
     metrics:
       - out.txt: {cache: false}
 """
-
-
-class Project:
-    """An mlgit repository with hooks installed; `git` and `mlgit` run as a user would run them."""
-
-    def __init__(self, root: Path, bin_folder: Path) -> None:
-        self.root = root
-        bin_folder.mkdir()
-        program = bin_folder / "mlgit"
-        program.write_text(f"#!{sys.executable}\nfrom mlgit.__main__ import main\nmain()\n")
-        program.chmod(0o755)
-        path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
-        self.environment = {**os.environ, "PATH": path, "PYTHONPATH": str(SOURCE)}
-
-    def run(self, *words: str, code: int | None = 0, cwd: Path | None = None, **more: str) -> str:
-        done = subprocess.run(
-            words,
-            cwd=cwd or self.root,
-            env=self.environment | more,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-        output = done.stdout + done.stderr
-        assert "Traceback" not in output, output
-        assert code is None or done.returncode == code, f"{words} gave {done.returncode}:\n{output}"
-        return output
-
-    def git(self, *words: str, code: int | None = 0) -> str:
-        return self.run("git", *words, code=code)
-
-    def mlgit(self, *words: str, code: int | None = 0) -> str:
-        return self.run("mlgit", *words, code=code)
-
-    def write(self, name: str, text: str) -> None:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def commit(self, code: int = 0, **files: str) -> str:
-        for name, text in files.items():
-            self.write(name, text)
-        self.git("add", "-A")
-        return self.git("commit", "--allow-empty", "-m", "change", code=code)
 
 
 @pytest.fixture
@@ -385,11 +337,27 @@ def test_nothing_is_overwritten(repo: Repo, tmp_path: Path) -> None:
     project.git("config", "core.hooksPath", ".husky")
     output = project.mlgit("hooks", "install", code=2)
     assert "core.hooksPath" in output
-    assert "mlgit hooks run pre-commit" in output
+    assert "pre-commit: mlgit hooks run pre-commit || exit\n" in output
+    assert 'post-merge: mlgit hooks run post-merge "$@"\n' in output
+
+
+def test_hooks_of_an_older_mlgit_are_upgraded(project: Project) -> None:
+    folder = project.root / ".git/hooks"
+    new = (folder / "pre-push").read_text()
+    (folder / "pre-push").write_text(new.replace("exit 1", "exit 3"))
+    (folder / "post-merge").unlink()
+    output = project.mlgit("hooks", "install")
+    for line in ("pre-commit: nothing", "pre-push: write", "post-checkout: nothing", "post-merge: write"):
+        assert line in output
+    assert (folder / "pre-push").read_text() == new
+    assert (folder / "post-merge").stat().st_mode & 0o111
+    project.mlgit("hooks", "install", "--uninstall")
+    assert not [path for path in folder.iterdir() if path.suffix != ".sample"]
 
 
 def test_wrong_names_and_places_are_explained(project: Project, tmp_path: Path) -> None:
     assert "one of: pre-commit" in project.mlgit("hooks", "run", "everything", code=2)
+    assert "OLD NEW FLAG" in project.mlgit("hooks", "run", "post-checkout", "HEAD", code=2)
     assert "git init" in project.run("mlgit", "hooks", "install", cwd=tmp_path, code=2)
 
 

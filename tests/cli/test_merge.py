@@ -12,7 +12,7 @@ import pytest
 
 import mlgit as package
 from mlgit.model import lock
-from mlgit.ops.ci import install
+from mlgit.ops.ci import drivers
 
 SOURCE = Path(package.__file__).parent.parent
 STAGES = """\
@@ -26,6 +26,8 @@ stages:
     deps: [b.txt]
     outs: [b.out]
 """
+LOCK = "mlgit.lock merge=mlgit-lock diff=mlgit-lock"
+POINTER = "*.mlgit merge=mlgit-pointer diff=mlgit-pointer"
 Change = dict[str, str]
 
 
@@ -401,10 +403,10 @@ def test_drivers_are_installed_also_where_hooks_cannot_be(project: Project) -> N
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("*.py text", "*.py text\nmlgit.lock merge=mlgit-lock\n*.mlgit merge=mlgit-pointer\n"),
-        ("mlgit.lock merge=union\n", "mlgit.lock merge=union\n*.mlgit merge=mlgit-pointer\n"),
-        ("mlgit.lock binary\n*.mlgit -merge\n", "mlgit.lock binary\n*.mlgit -merge\n"),
-        ("# mlgit.lock merge=x\n", "# mlgit.lock merge=x\nmlgit.lock merge=mlgit-lock\n*.mlgit merge=mlgit-pointer\n"),
+        ("*.py text", f"*.py text\n{LOCK}\n{POINTER}\n"),
+        ("mlgit.lock merge=union\n", f"mlgit.lock merge=union\nmlgit.lock diff=mlgit-lock\n{POINTER}\n"),
+        ("mlgit.lock binary\n*.mlgit -merge -diff\n", "mlgit.lock binary\n*.mlgit -merge -diff\n"),
+        ("# mlgit.lock merge=x\n", f"# mlgit.lock merge=x\n{LOCK}\n{POINTER}\n"),
     ],
 )
 def test_what_stands_in_gitattributes_stays(before: str, after: str, git_folder: Path, program: Path) -> None:
@@ -420,7 +422,7 @@ def test_hooks_install_declares_the_drivers_where_an_older_mlgit_did_not(project
     assert "git add .gitattributes" in project.mlgit("hooks", "install", "--dry-run")
     assert not (project.root / ".gitattributes").exists()
     assert "git add .gitattributes" in project.mlgit("hooks", "install")
-    assert "*.mlgit merge=mlgit-pointer\n" in project.read(".gitattributes")
+    assert f"{POINTER}\n" in project.read(".gitattributes")
 
 
 def test_a_program_with_odd_signs_in_its_path(staged: Project, program: Path) -> None:
@@ -429,7 +431,7 @@ def test_a_program_with_odd_signs_in_its_path(staged: Project, program: Path) ->
     shutil.move(program, odd)
     staged.environment["PATH"] = f"{odd.parent}{os.pathsep}{staged.environment['PATH']}"
     staged.mlgit("hooks", "install")
-    assert "100%%O" in install.driver("mlgit-lock", str(odd))
+    assert "100%%O" in drivers.settings(str(odd))["merge.mlgit-lock"]["driver"]
     staged.fork({"a.txt": "2\n"}, {"b.txt": "2\n"})
     staged.environment["PATH"] = "/usr/local/bin:/usr/bin:/bin"
     staged.git("merge", "--no-edit", "feature")
@@ -447,12 +449,12 @@ def test_the_drivers_leave_files_that_are_not_theirs_to_git(project: Project) ->
 
 
 def test_no_other_repository_is_reached_through_a_link(tracked: Project) -> None:
-    from mlgit.cli.merge import _root
     from mlgit.model.relpath import RelPath
+    from mlgit.ops.ci.roots import root_of
 
     outside = tracked.root.parent / "outside"
     (outside / ".mlgit").mkdir(parents=True)
     (tracked.root / "link").symlink_to(outside)
-    assert _root(tracked.root, RelPath("link/data.mlgit")) == ""
-    assert _root(tracked.root.parent, RelPath("outside/data.mlgit")) == "outside"
-    assert _root(tracked.root.parent, RelPath("data.mlgit")) is None
+    assert root_of(tracked.root, RelPath("link/data.mlgit")) == ""
+    assert root_of(tracked.root.parent, RelPath("outside/data.mlgit")) == "outside"
+    assert root_of(tracked.root.parent, RelPath("data.mlgit")) is None

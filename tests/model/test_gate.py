@@ -5,17 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlgit.errors import InvalidError, UnsafeError
-from mlgit.model.gate import MISSING, decode_rules, judge
-from mlgit.model.report import Mark
+from mlgit.model import gatefile
+from mlgit.model.gate import MISSING, Answer, Gates, judge
 from mlgit.model.text import load_yaml
 
 
 def rules(text):
-    return decode_rules(load_yaml(text, "mlgit.yaml")["gates"], "mlgit.yaml")
+    return gatefile.decode(load_yaml(text, "mlgit.yaml")["gates"], "mlgit.yaml").rules
 
 
 def rule(**keys):
-    (found,) = decode_rules([{"metric": "m.json:auc", **keys}], "mlgit.yaml")
+    (found,) = gatefile.decode([{"metric": "m.json:auc", **keys}], "mlgit.yaml").rules
     return found
 
 
@@ -37,8 +37,8 @@ def test_a_key_may_stand_alone_and_hold_a_colon():
 
 
 def test_no_gates_are_no_rules():
-    assert decode_rules(None, "mlgit.yaml") == ()
-    assert decode_rules([], "mlgit.yaml") == ()
+    assert gatefile.decode(None, "mlgit.yaml") == Gates()
+    assert gatefile.decode([], "mlgit.yaml") == Gates()
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,7 @@ HIGHER, LOWER = {"direction": "higher"}, {"direction": "lower"}
 )
 def test_judging(keys, base, head, failed, shortfall):
     found = judge(rule(**keys), base, head)
-    assert (found.failed, found.shortfall) == (failed, shortfall)
-    assert found.mark is (Mark.FAIL if failed else Mark.PASS)
+    assert (found.answer, found.shortfall) == (Answer.FAIL if failed else Answer.PASS, shortfall)
     assert found.judged
     assert bool(found.note) == failed or base == 0
 
@@ -123,19 +122,17 @@ def test_judging(keys, base, head, failed, shortfall):
 def test_without_a_base_drops_are_not_judged_and_the_rest_is(base):
     keys = {"min": 0.5, "max_drop_rel": 0.1, **HIGHER}
     passed = judge(rule(**keys), base, 0.6)
-    assert (passed.mark, passed.failed, passed.judged) == (Mark.INFO, False, False)
+    assert (passed.answer, passed.judged) == (Answer.OPEN, False)
     assert "drop not judged" in passed.note
     failed = judge(rule(**keys), base, 0.4)
-    assert (failed.mark, failed.failed, failed.judged, failed.shortfall) == (Mark.FAIL, True, False, 0.1)
+    assert (failed.answer, failed.judged, failed.shortfall) == (Answer.FAIL, False, 0.1)
     assert failed.note == f"0.1 below min; {passed.note}"
 
 
-def test_levels_mark_and_a_missing_metric_need_not_fail():
-    assert judge(rule(min=1, level="warn"), MISSING, 0).mark is Mark.WARN
-    assert judge(rule(min=1, level="info"), MISSING, 0).mark is Mark.INFO
-    assert judge(rule(min=1, level="warn"), MISSING, MISSING).mark is Mark.WARN
+def test_a_missing_metric_need_not_fail():
+    assert judge(rule(min=1, level="warn"), MISSING, MISSING).answer is Answer.FAIL
     absent = judge(rule(min=1, required=False), 3, MISSING)
-    assert (absent.mark, absent.failed, absent.base, absent.head) == (Mark.INFO, False, 3, None)
+    assert (absent.answer, absent.base, absent.head) == (Answer.PASS, 3, None)
 
 
 def test_each_broken_limit_is_said():
@@ -152,5 +149,5 @@ numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**2
 def test_a_gain_never_fails_and_no_number_breaks_the_judge(base, head, direction, absolute, relative):
     found = judge(rule(direction=direction, max_drop_abs=absolute, max_drop_rel=relative), base, head)
     gained = head >= base if direction == "higher" else head <= base
-    assert not (gained and found.failed)
-    assert found.failed == (found.shortfall is not None)
+    assert not (gained and found.answer is Answer.FAIL)
+    assert (found.answer is Answer.FAIL) == (found.shortfall is not None)

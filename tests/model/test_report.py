@@ -37,6 +37,7 @@ def test_verdicts_are_exit_codes() -> None:
         Verdict.PASS: 0,
         Verdict.FAIL: 1,
         Verdict.NOT_EVALUABLE: 19,
+        Verdict.NOT_COMPARABLE: 19,
         Verdict.MISSING: 12,
         Verdict.DAMAGED: 13,
     }

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from mlgit.errors import MlgitError, UnsafeError
-from mlgit.model import schema, stagekeys
-from mlgit.model.gate import decode_rules
+from mlgit.model import gatefile, schema, stagekeys
 from mlgit.model.relpath import RelPath
 from mlgit.model.stagefile import decode
 from mlgit.model.text import load_yaml
@@ -48,7 +47,9 @@ stages:
       - kept: {persist: true, push: false, cache: '${flag}', remote: cold, desc: d, labels: [a], type: m, meta: {a: 1}}
       - close.csv: {tolerance: 0.1}
       - closer.csv: {tolerance: {abs: 0, rel: 1e-6}}
-    metrics: [{m.json: {cache: false}}]
+    metrics:
+      - m.json: {cache: false, predictions: p/pred.csv, fixed: [test.csv]}
+      - n.json: {predictions: {path: q.csv, task: ranking, id: i, label: l, prediction: p, score: s, group: g}}
     plots: [p.csv: {x: a, y: b, template: linear, header: false}, q.csv: [{x: a}, {x: b, title: t}]]
     vars: [{word2: x}]
     env: {A: text, B: 1, C: true, D: 1.5}
@@ -74,7 +75,14 @@ stages:
 gates:
   - {metric: m.json:auc, name: quality, direction: higher, min: 0.5, max: 1, max_drop_abs: 0.1, max_drop_rel: 0.2}
   - {metric: m.json:loss, required: false, level: warn, max: 3}
-  - {metric: m.json:f1, direction: lower, max_drop_abs: 0, on_missing_base: fail}
+  - {metric: m.json:f1, direction: lower, max_drop_abs: 0, on_missing_base: fail, against: v1}
+  - {metric: m.json:by.*.f1, direction: higher, max_drop_abs: 0, slices: worst, min_n: 30}
+  - {metric: 'm.json:acc[*]', direction: higher, max_drop_rel: 0, test: rank, confidence: 0.9, on_inconclusive: pass}
+  - name: either
+    level: warn
+    any:
+      - {metric: m.json:auc, min: 1}
+      - {name: both, all: [{metric: m.json:auc, min: 0}, {metric: m.json:f1, max: 1}]}
 """
 
 
@@ -92,7 +100,7 @@ def read(path: RelPath) -> bytes | None:
 def refusal(document: Any) -> MlgitError | None:
     try:
         file = decode(json.dumps(document), FILE, read)
-        decode_rules(file.gates, FILE)
+        gatefile.decode(file.gates, FILE)
     except MlgitError as error:
         return error
     return None
@@ -107,6 +115,7 @@ DECODER_ONLY = [
     r"the whole command is a value|cannot be quoted safely",
     r"makes the stage .* twice|two items are called|cannot be a part of a stage's name|an item is empty",
     r"this rule can never fail|no value can pass|which way is better|looks at the base|names another rule",  # gates
+    r"needs a pattern and a direction|worst of several|without a test|several values a side|stands beside all",
     r"not a finite number|is empty, so --",
     r"behind a pattern|`\[` without|`\*\*` beside|not an? (file name|artifact)|a pattern in the file's name",
     r"gates: \$\{…\} is not filled in here",
@@ -142,7 +151,16 @@ def test_the_schema_is_one_and_takes_a_file_with_every_key() -> None:
     assert not list(VALIDATOR.iter_errors(VALID))
     tables = [table for name, table in vars(stagekeys).items() if name.isupper() and isinstance(table, dict)]
     told = {key for table in tables for key in table}
-    assert told <= {key for key, _ in places(VALID)} | {"vars"}
+    assert told <= {key for key, _ in places(VALID)} | {"vars", *stagekeys.GATES}
+
+
+def test_gates_may_be_a_mapping() -> None:
+    short = {"gates": {"rules": VALID["gates"], "acknowledge": {"data/test.csv": "blake3:012345678901"}}}
+    agree(short)
+    assert refusal(short) is None
+    for wrong in ({"rules": 3}, {"rule": []}, {"acknowledge": ["a"]}, {"acknowledge": {"a": 1}}):
+        agree({"gates": wrong})
+        assert refusal({"gates": wrong})
 
 
 def places(document: Any) -> list[tuple[Any, tuple[Any, ...]]]:

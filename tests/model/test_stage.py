@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mlgit.errors import InvalidError, MlgitError, UnsafeError, UsageError
 from mlgit.model.relpath import RelPath
-from mlgit.model.stage import Out, ParamRef, Plot, PlotStyle, Resources, Stage, StageFile, Tolerance
+from mlgit.model.stage import Out, ParamRef, Plot, PlotStyle, Predictions, Resources, Stage, StageFile, Tolerance
 from mlgit.model.stagefile import decode
 from mlgit.model.stagetext import append, compose, set_frozen
 
@@ -254,6 +254,15 @@ outs = st.builds(
     desc=st.none() | plain_text,
     tolerance=st.none() | st.builds(Tolerance, numbers, numbers),
 )
+metrics = st.builds(
+    Out,
+    rel,
+    st.just("metric"),
+    flags,
+    predictions=st.none()
+    | st.builds(Predictions, rel, st.sampled_from([None, "ranking"]), label=plain_text, group=plain_text),
+    fixed=st.none() | st.lists(rel, max_size=2).map(tuple),
+)
 stages = st.builds(
     Stage,
     name=st.from_regex(r"[a-z][a-z0-9_.\-]{0,6}", fullmatch=True),
@@ -266,7 +275,7 @@ stages = st.builds(
         max_size=2,
         unique_by=lambda ref: ref.file,
     ).map(tuple),
-    outs=st.lists(outs, max_size=3).map(lambda many: tuple(sorted(many, key=lambda out: out.kind != "out"))),
+    outs=st.lists(outs | metrics, max_size=3).map(lambda many: tuple(sorted(many, key=lambda out: out.kind != "out"))),
     frozen=flags,
     desc=st.none() | plain_text,
     globs=st.lists(st.sampled_from(["*", "w/**/x?", "../a*", "data/[ab].csv"]), max_size=2).map(

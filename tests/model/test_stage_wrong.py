@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlgit.errors import MlgitError
-from mlgit.model.gate import decode_rules
+from mlgit.model import gatefile
 from mlgit.model.relpath import RelPath
 from mlgit.model.stagefile import decode
 from mlgit.pipeline.graph import build
@@ -26,7 +26,7 @@ def message_of(name: str) -> str:
     path = RelPath("mlgit.yaml")
     try:
         file = decode((GALLERY / f"{name}.yaml").read_bytes(), path, {"params.yaml": PARAMS}.get)
-        decode_rules(file.gates, path)
+        gatefile.decode(file.gates, path)
         build({stage.address: stage for stage in file.stages.values()}, {})
     except MlgitError as error:
         return f"error: {error.message}\nhint: {error.hint}\n"

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from mlgit.errors import InvalidError, MlgitError, UnsafeError
-from mlgit.model.gate import decode_rules
+from mlgit.model import gatefile
 from mlgit.model.report import Mark, to_json
 from mlgit.ops.compare.values import metrics_diff, metrics_show, params_diff
 
@@ -63,7 +63,7 @@ def test_marks_know_the_direction_only_from_a_rule(project):
     names = ("up", "down", "other", "nan")
     base = project.commit({"mlgit.yaml": "metrics: [m.json]", "m.json": dict.fromkeys(names, 1.0)})
     project.write({"m.json": {**dict.fromkeys(names, 2.0), "nan": math.nan}})
-    rules = decode_rules(
+    rules = gatefile.decode(
         [
             {"metric": "m.json:up", "direction": "higher", "min": 0},
             {"metric": "d*", "direction": "lower", "max": 9},
@@ -71,7 +71,7 @@ def test_marks_know_the_direction_only_from_a_rule(project):
             {"metric": "nan", "direction": "higher", "min": 0},
         ],
         "mlgit.yaml",
-    )
+    ).rules
     found = rows(metrics_diff(project.repo, project.side(base), project.side(), rules=rules))
     assert [found["m.json", name][0] for name in names] == [Mark.BETTER, Mark.WORSE, Mark.CHANGED, Mark.CHANGED]
     assert json.loads(to_json(metrics_diff(project.repo, project.side(base), project.side())))["metrics"][3] == {
@@ -83,6 +83,29 @@ def test_marks_know_the_direction_only_from_a_rule(project):
         "relative": None,
         "mark": "changed",
     }
+
+
+def test_slices_have_a_table_of_their_own_worst_first(project):
+    def values(small, large, huge):
+        return {"auc": 0.9, "by_size": {"small": {"f1": small, "n": 5}, "large": {"f1": large}, "huge": {"f1": huge}}}
+
+    base = project.commit({"mlgit.yaml": "metrics: [m.json]", "m.json": values(0.5, 0.5, 0.5)})
+    project.write({"m.json": values(0.25, 0.0, 0.75)})
+    rule = {"metric": "m.json:by_size.*.f1", "direction": "higher", "min": 0}
+    rules = gatefile.decode([rule], "mlgit.yaml").rules
+    metrics, slices = metrics_diff(project.repo, project.side(base), project.side(), rules=rules).tables
+    assert [row.cells[1] for row in metrics.rows] == ["auc"]
+    assert slices.columns == ("file", "slice", "metric", "n", "base", "head", "delta", "relative")
+    assert [(row.cells[1:], row.mark) for row in slices.rows] == [
+        (("size = large", "f1", None, 0.5, 0.0, -0.5, -1.0), Mark.WORSE),
+        (("size = small", "f1", 5, 0.5, 0.25, -0.25, -0.5), Mark.WORSE),
+        (("size = huge", "f1", None, 0.5, 0.75, 0.25, 0.5), Mark.BETTER),
+        (("size = small", "n", 5, 5, 5, 0, 0.0), Mark.SAME),
+    ]
+    project.write({"m.json": {"by_size": {"new": {"f1": 1, "support": 3}}}})
+    metrics, slices = metrics_diff(project.repo, project.side(base), project.side()).tables
+    assert [row.mark for row in slices.rows] == [*[Mark.REMOVED] * 4, *[Mark.ADDED] * 2]
+    assert slices.rows[-2].cells[3] == 3
 
 
 def test_params_of_stages_and_the_default_file(project):

@@ -38,7 +38,7 @@ def test_two_sides_share_a_figure(project):
     project.write({"loss.csv": LOSS + "3,0.3,nan\n"})
     drawing = draw(project, base)
     (figure,) = drawing.figures
-    assert rows(drawing) == [("loss.csv", "3 points", "4 points", Mark.CHANGED)]
+    assert rows(drawing) == [("loss.csv", "3 points █▂▁", "4 points █▂▁·", Mark.CHANGED)]
     assert points(figure)[0] == {"epoch": 0, "loss": 0.9, "val.loss": 1.0, "rev": base}
     assert [row["rev"] for row in points(figure)] == [base] * 3 + ["working tree"] * 4
     encoding = figure.spec["layer"][0]["encoding"]
@@ -69,6 +69,27 @@ def test_a_plot_only_the_base_declares_is_still_drawn(project):
     project.commit({"mlgit.yaml": "plots: [a.csv]\n", "a.csv": "y\n1\n"})
     project.write({"mlgit.yaml": "plots: []\n", "a.csv": None})
     assert rows(draw(project)) == [("a.csv", "1 point", None, Mark.REMOVED)]
+
+
+def test_lines_and_matrices_in_a_few_words(project):
+    text = """
+plots:
+- one: {y: {a.csv: [u]}}
+- two: {y: {a.csv: [u, v]}}
+- cloud: {template: scatter, y: {a.csv: u}}
+- words: {y: {w.csv: p}}
+- matrix: {template: confusion, x: t, y: {w.csv: p}}
+"""
+    files = {"a.csv": "u,v\n0,7\n1,7\n2,7\n", "w.csv": "t,p\na,a\nb,a\nb,b\n"}
+    project.commit({"mlgit.yaml": text, **files})
+    project.write({"a.csv": "u,v\n7,7\n", "w.csv": "t,p\na,a\n"})
+    assert [row[:3] for row in rows(draw(project))] == [
+        ("one", "3 points ▁▂▃", "1 point"),
+        ("two", "6 points u ▁▂▃ v ███", "2 points"),
+        ("cloud", "3 points", "1 point"),
+        ("words", "3 points", "1 point"),
+        ("matrix", "3 points, 2 on the diagonal (66.7 %)", "1 point, 1 on the diagonal (100.0 %)"),
+    ]
 
 
 def test_axes_without_names(project):
@@ -150,7 +171,7 @@ def test_a_tracked_folder_of_plots(project):
     project.write({"plots/loss.csv": LOSS + "3,1,1\n"})
     assert rows(draw(project, head)) == [
         ("plots/deep/img.png", "70 B", "70 B", Mark.SAME),
-        ("plots/loss.csv", "3 points", "4 points", Mark.CHANGED),
+        ("plots/loss.csv", "3 points █▂▁", "4 points █▂▁█", Mark.CHANGED),
     ]
 
 
@@ -159,7 +180,7 @@ def test_show_takes_any_number_of_sides(project):
     drawing = plots_show(project.repo, [project.side(sha) for sha in shas])
     names = [sha[:7] for sha in shas]
     assert drawing.report.tables[0].columns == ("plot", *names)
-    assert rows(drawing) == [("loss.csv", "3 points", "4 points", "5 points", Mark.INFO)]
+    assert rows(drawing) == [("loss.csv", "3 points ▃▁▁", "4 points ▃▁▁▃", "5 points ▃▁▁██", Mark.INFO)]
     assert drawing.figures[0].spec["layer"][0]["encoding"]["color"]["scale"]["domain"] == names
 
 

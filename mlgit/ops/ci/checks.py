@@ -122,12 +122,12 @@ def gates(repo: Repo, staged: Sequence[Blob]) -> Report:
 
 def _stage_file(name: str, data: bytes, read: Callable[[RelPath], bytes | None]) -> Iterator[Row]:
     from mlgit.model import stagefile
-    from mlgit.model.gate import decode_rules
+    from mlgit.model.gatefile import decode
     from mlgit.model.relpath import RelPath
 
     try:
         path = RelPath.parse(name)
-        decode_rules(stagefile.decode(data, path, read).gates, path)
+        decode(stagefile.decode(data, path, read).gates, path)
     except MlgitError as error:
         yield _refused(name, error)
 

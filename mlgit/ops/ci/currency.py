@@ -16,7 +16,7 @@ from mlgit.model.glob import matches, may_hold
 from mlgit.model.lock import StageLock
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
-from mlgit.model.report import Mark, Report, Row, Table
+from mlgit.model.report import Mark, Report, Row, Table, Verdict
 from mlgit.model.stage import Stage
 from mlgit.model.tree import Content
 from mlgit.ops.ci.held import Held, Unknown
@@ -113,8 +113,13 @@ def why(status: StageStatus) -> str:
     return "; ".join(change.words for change in status.changes)
 
 
-def stages_report(repo: Repo, head: Snapshot) -> Report:
-    """The stages of a commit or of the working tree that are stale; kind `stages`, columns stage and why.
+def stale_stages(repo: Repo, head: Snapshot, *, allowed: bool = False) -> Report:
+    """The stages of a commit or of the working tree that are stale; kind `stale`, columns stage and why.
+
+    It fails if one is: what such a stage wrote is not what the commit's code and data give.
+
+    Args:
+        allowed: only warn.
 
     Raises:
         InvalidError, UnsafeError: a stage file, lock or parameter file is malformed.
@@ -125,6 +130,9 @@ def stages_report(repo: Repo, head: Snapshot) -> Report:
         currency = Currency(repo, head, head.rev)
         found = [currency.status(one) for one in currency.project.stages.values()]
     stale = [one for one in found if one.changes and not one.stage.frozen]
-    rows = tuple(Row((one.address, why(one)), Mark.WARN, "run `mlgit repro` and commit the lock") for one in stale)
-    table = Table("stages", "Stale stages", ("stage", "why"), rows, empty="no stage is stale")
-    return Report("stages", "Stages", (table,), head=head.name)
+    mark = Mark.WARN if allowed else Mark.FAIL
+    mend = "run `mlgit repro` and commit what it writes"
+    rows = tuple(Row((one.address, why(one)), mark, mend, f"{one.stage.file}:{one.stage.line}") for one in stale)
+    table = Table("stale", "Stale stages", ("stage", "why"), rows, empty="no stage is stale")
+    verdict = Verdict.FAIL if rows and not allowed else Verdict.NONE
+    return Report("stale", "Stages", (table,), verdict, head=head.name)

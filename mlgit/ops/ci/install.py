@@ -1,14 +1,13 @@
-"""Putting mlgit's hooks beside the ones that are there, telling Git of its merge drivers, and taking both out again.
+"""Putting mlgit's hooks beside the ones that are there, and taking them out again.
 
 A hook that somebody else wrote is kept as `<name>.local` and runs first. Nothing is overwritten: where both names are
 taken, or where Git is told to look for hooks in a folder that is not this repository's own, installing refuses.
-A merge driver is a command, so it stands in the repository's own configuration, which no commit can reach.
+Hooks before a commit or a push may stop it; those after a checkout or a merge never make Git look failed.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -17,9 +16,7 @@ from mlgit.errors import UsageError
 from mlgit.fs import atomic
 from mlgit.git import Git
 
-NAMES: Final = ("pre-commit", "pre-push")
-MARK: Final = "# Written by `mlgit hooks install`; `mlgit hooks install --uninstall` takes it out."
-_SCRIPT: Final = """\
+_BEFORE: Final = """\
 #!/bin/sh
 {mark}
 mlgit={program}
@@ -29,28 +26,52 @@ command -v "$mlgit" >/dev/null || {{
     echo "hint: install it, or take this hook out: rm '$0'" >&2
     exit 1
 }}
-{body}"""
-_PLAIN: Final = """\
+"""
+_PLAIN: Final = (
+    _BEFORE
+    + """\
 [ ! -x "$0.local" ] || "$0.local" "$@" || exit
 exec "$mlgit" hooks run {name} "$@"
 """
-_FED: Final = """\
+)
+_FED: Final = (
+    _BEFORE
+    + """\
 lines=$(cat)
 [ ! -x "$0.local" ] || printf '%s\\n' "$lines" | "$0.local" "$@" || exit
 printf '%s\\n' "$lines" | "$mlgit" hooks run {name} "$@"
 """
-
-DRIVERS: Final = {
-    "mlgit-lock": ("lock", "mlgit.lock, stage by stage"),
-    "mlgit-pointer": ("pointer", "pointers of mlgit, folders path by path"),
-}
-"""Merge driver → its command below `mlgit merge-driver`, and what Git calls it."""
-_DRIVER: Final = (
-    'mlgit={program}; [ -x "$mlgit" ] || mlgit=mlgit; command -v "$mlgit" >/dev/null || '
-    "{{ echo 'mlgit is not installed, so Git merges '%P' as text' >&2; "
-    "exec git merge-file -L ours -L base -L theirs %A %O %B; }}; "
-    'exec "$mlgit" merge-driver {kind} %O %A %B %P'
 )
+_AFTER: Final = """\
+#!/bin/sh
+{mark}
+status=0
+[ ! -x "$0.local" ] || "$0.local" "$@" || status=$?
+{unless}mlgit={program}
+[ -x "$mlgit" ] || mlgit=mlgit
+if command -v "$mlgit" >/dev/null; then
+    "$mlgit" hooks run {name} "$@"
+else
+    echo "mlgit is not installed, so tracked data stays as it is; take this hook out: rm '$0'" >&2
+fi
+exit $status
+"""
+_FILES_ONLY: Final = '[ "$3" = 1 ] || exit $status  # single files were checked out, and no branch\n'
+_SCRIPTS: Final = {
+    "pre-commit": _PLAIN,
+    "pre-push": _FED,
+    "post-checkout": _AFTER.replace("{unless}", _FILES_ONLY),
+    "post-merge": _AFTER.replace("{unless}", ""),
+}
+NAMES: Final = tuple(_SCRIPTS)
+MARK: Final = "# Written by `mlgit hooks install`; `mlgit hooks install --uninstall` takes it out."
+LINES: Final = {
+    "pre-commit": "mlgit hooks run pre-commit || exit",
+    "pre-push": 'mlgit hooks run pre-push "$@" || exit',
+    "post-checkout": 'mlgit hooks run post-checkout "$@"',
+    "post-merge": 'mlgit hooks run post-merge "$@"',
+}
+"""What somebody adds to hooks that mlgit does not write; the one before a push reads what Git tells on stdin."""
 
 Action = Literal["write", "keep and write", "remove", "remove and restore", "nothing"]
 
@@ -96,37 +117,7 @@ def apply(steps: list[Step], program: str) -> None:
 
 def script(name: str, program: str) -> str:
     """The hook's text; `program` is the path of the mlgit that installs it."""
-    body = (_FED if name == "pre-push" else _PLAIN).format(name=name)
-    return _SCRIPT.format(mark=MARK, program=shlex.quote(program), name=name, body=body)
-
-
-def plan_drivers(git: Git, program: str, *, uninstall: bool = False) -> dict[str, Action]:
-    """What installing, or uninstalling, does to each merge driver in Git's configuration of the repository."""
-    pairs = (line.partition("\n") for line in git.run("config", "--local", "--list", "-z").split("\0"))
-    settings = {key: value for key, _, value in pairs}
-    found = {name: settings.get(f"merge.{name}.driver") for name in DRIVERS}
-    if uninstall:
-        return {name: "remove" if value is not None else "nothing" for name, value in found.items()}
-    return {name: "nothing" if value == driver(name, program) else "write" for name, value in found.items()}
-
-
-def apply_drivers(git: Git, steps: Mapping[str, Action], program: str) -> None:
-    """Carry out a plan.
-
-    Raises:
-        InvalidError: Git could not change its configuration.
-    """
-    for name, action in steps.items():
-        if action == "write":
-            git.run("config", "--local", "--replace-all", f"merge.{name}.name", DRIVERS[name][1])
-            git.run("config", "--local", "--replace-all", f"merge.{name}.driver", driver(name, program))
-        elif action == "remove":
-            git.run("config", "--local", "--remove-section", f"merge.{name}")
-
-
-def driver(name: str, program: str) -> str:
-    """The command that Git calls; where there is no mlgit any more, Git merges as it would have without."""
-    return _DRIVER.format(program=shlex.quote(program).replace("%", "%%"), kind=DRIVERS[name][0])
+    return _SCRIPTS[name].format(mark=MARK, program=shlex.quote(program), name=name)
 
 
 def _folder(git: Git) -> Path:
@@ -135,7 +126,7 @@ def _folder(git: Git) -> Path:
     if folder.resolve() != own.resolve():
         raise UsageError(
             f"Git looks for hooks in {folder} (core.hooksPath), which is not this repository's own folder",
-            hint='call `mlgit hooks run pre-commit` and `mlgit hooks run pre-push "$@"` from the hooks there',
+            hint="add to the hooks there:" + "".join(f"\n  {name}: {line}" for name, line in LINES.items()),
         )
     return own
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlgit.errors import InvalidError, UnsafeError, UsageError
+from mlgit.errors import AuthError, InvalidError, MissingError, RemoteError, UnsafeError, UsageError
 from mlgit.git import Git
-from mlgit.model.report import Mark, Report, Row, count
+from mlgit.model.report import Mark, Report, Row, Table, Verdict, count
 from mlgit.ops.ci.checks import LOCK, POINTER, STAGE_FILE, report
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlgit.repo import Repo
     from mlgit.store.objects import Store
     from mlgit.work.outputs import Tracked
+    from mlgit.work.snapshot import Snapshot
 
 _PATTERNS: Final = (f"*{POINTER}", LOCK, STAGE_FILE)
 
@@ -66,8 +67,21 @@ def outgoing(git: Git, pushes: Iterable[Push], remote: str) -> list[Outgoing]:
     return list({**tips, **{commit: one for commit, one in others.items() if commit not in tips}}.values())
 
 
-def pushed(repo: Repo, commits: Iterable[Outgoing]) -> Report:
-    """Tracked paths of `commits` whose objects no remote of theirs holds; kind `check-pre-push`.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the remotes lack.
+
+    Attributes:
+        report: a row for each tracked path; kind `check-pre-push`.
+        revs: what has to be pushed to mend it: commits, and None for what the working tree says.
+    """
+
+    report: Report
+    revs: tuple[str | None, ...]
+
+
+def examine(repo: Repo, commits: Iterable[Outgoing]) -> Found:
+    """Tracked paths of `commits` whose objects no remote of theirs holds.
 
     Data of a commit that is not a tip and that is in the cache no more is a warning: nothing could mend it.
 
@@ -76,7 +90,22 @@ def pushed(repo: Repo, commits: Iterable[Outgoing]) -> Report:
     """
     check = _Check(repo)
     rows = [row for one in commits for row in check.rows(one)]
-    return report("pre-push", "Data of the commits being pushed", rows)
+    return Found(report("pre-push", "Data of the commits being pushed", rows), tuple(check.revs))
+
+
+def unpublished(repo: Repo, base: Snapshot | None, head: Snapshot) -> Report:
+    """Data that the commit `head` names, `base` does not, and nobody else can get; kind `published`.
+
+    Where a remote cannot be asked, as without credentials on a fork's pull request, that is a warning.
+    """
+    known = {path: one.content for path, one in repo.tracked(base).items()} if base is not None else {}
+    tracked = repo.tracked(head).items()
+    changed = [one for path, one in tracked if one.push and one.content not in (None, known.get(path))]
+    check = _Check(repo)
+    rows = tuple(row for one in changed for row in check.unpublished(one))
+    failed = any(row.mark is Mark.FAIL for row in rows)
+    table = Table("published", "Data that is in no remote", ("path", "problem"), rows, "all data is in its remote")
+    return Report("published", "Data", (table,), Verdict.FAIL if failed else Verdict.NONE, head=head.name)
 
 
 class _Check:
@@ -86,6 +115,7 @@ class _Check:
         self._repo = repo
         self._stores: dict[str, Store] = {}
         self._seen: set[tuple[str, str]] = set()
+        self.revs: dict[str | None, None] = {}
 
     def rows(self, one: Outgoing) -> Iterator[Row]:
         short = one.commit[:7]
@@ -114,18 +144,34 @@ class _Check:
             return
         problem = f"remote {config.name} lacks {count(lacking, 'object')} that {short} names"
         if self._repo.workspace.has(content):
-            yield Row((output.path, problem), Mark.FAIL, f"hint: {self._command(output, one)}")
+            rev = self._rev(output, one)
+            self.revs[rev] = None
+            command = "mlgit push" if rev is None else f"mlgit push --rev {rev}"
+            yield Row((output.path, problem), Mark.FAIL, f"hint: {command}")
         elif one.tip:
             yield Row((output.path, f"{problem}, and so does the cache"), Mark.FAIL, _remake(output))
         else:
             note = f"{short} cannot be checked out any more; later commits can"
             yield Row((output.path, f"{problem}, and so does the cache"), Mark.WARN, note)
 
-    def _command(self, output: Tracked, one: Outgoing) -> str:
-        """The push that mends it: the plain one, if the working tree still says what the commit says."""
+    def unpublished(self, output: Tracked) -> Iterator[Row]:
+        """The row of an output whose remote lacks it, or cannot be asked."""
+        content = output.content
+        assert content is not None, "what has never been made is in nobody's way"
+        try:
+            remote = self._repo.config.pick(output.remote).name
+            lacking = self._lacking(remote, content)
+        except (UsageError, RemoteError, AuthError, MissingError) as error:
+            yield Row((output.path, f"not checked: {error.message}"), Mark.WARN, where=output.file)
+            return
+        if lacking:
+            problem = f"remote {remote} lacks {count(lacking, 'object')} of it"
+            yield Row((output.path, problem), Mark.FAIL, "run `mlgit push` where the data is", output.file)
+
+    def _rev(self, output: Tracked, one: Outgoing) -> str | None:
+        """What to push to mend it: the plain working tree, if that still says what the commit says."""
         now = self._present.get(output.path)
-        same = now is not None and now.content == output.content
-        return "mlgit push" if same else f"mlgit push --rev {one.commit[:7]}"
+        return None if now is not None and now.content == output.content else one.commit[:7]
 
     @functools.cached_property
     def _present(self) -> dict[RelPath, Tracked]:

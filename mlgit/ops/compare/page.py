@@ -7,21 +7,15 @@ a specification cannot end its script element. `vl-convert-python` (`mlgit[plots
 
 from __future__ import annotations
 
-import base64
-import html
 import json
-import math
 import re
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from mlgit.errors import InvalidError, UsageError
 from mlgit.model.report import Report, Row, Table, ordered, show
-from mlgit.ops.compare.files import IMAGES
+from mlgit.ops.compare.markup import image, safe
 from mlgit.ops.compare.plots import Drawing, Figure, Picture
+from mlgit.ops.compare.rendering import VEGA_LITE, Format, finite, render_image, renderer
 
-Format = Literal["png", "svg"]
-
-_VEGA_LITE: Final = "5.21"
 _POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 )
@@ -62,15 +56,15 @@ def render_html(drawing: Drawing) -> str:
         data = _embeddable(specs)
         scripts = (
             f'<script type="application/json" id="specs">{data}</script>\n'
-            f"<script>{_vl_convert().javascript_bundle(vl_version=_VEGA_LITE)}</script>\n<script>{_START}</script>\n"
+            f"<script>{renderer().javascript_bundle(vl_version=VEGA_LITE)}</script>\n<script>{_START}</script>\n"
         )
     sections = "".join(_section(number, figure) for number, figure in enumerate(drawing.figures))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_safe(report.title)} {_safe(sides)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f'<h1>{_safe(report.title)}</h1>\n<p class="quiet">{_safe(sides)}</p>\n{_summary(report)}{sections}'
+        f"<title>{safe(report.title)} {safe(sides)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f'<h1>{safe(report.title)}</h1>\n<p class="quiet">{safe(sides)}</p>\n{_summary(report)}{sections}'
         f"{scripts}</body>\n</html>\n"
     )
 
@@ -85,7 +79,7 @@ def export(drawing: Drawing, kind: Format) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for figure in drawing.figures:
         if figure.spec is not None:
-            files[_free_name(figure.id, kind, files)] = render_image(figure, kind)
+            files[_free_name(figure.id, kind, files)] = render_image(figure.id, figure.spec, kind)
         for picture in figure.pictures:
             extension = picture.file.rpartition(".")[2].lower()
             stem = figure.id.removesuffix(f".{extension}")
@@ -93,95 +87,44 @@ def export(drawing: Drawing, kind: Format) -> dict[str, bytes]:
     return files
 
 
-def render_image(figure: Figure, kind: Format) -> bytes:
-    """One figure with data as PNG or SVG.
-
-    Raises:
-        UsageError: `mlgit[plots]` is not installed.
-        InvalidError: the specification cannot be drawn.
-    """
-    renderer = _vl_convert()
-    text = json.dumps(_finite(figure.spec), allow_nan=False)
-    try:
-        if kind == "svg":
-            return str(renderer.vegalite_to_svg(text, vl_version=_VEGA_LITE, allowed_base_urls=[])).encode()
-        return bytes(renderer.vegalite_to_png(text, vl_version=_VEGA_LITE, scale=2, allowed_base_urls=[]))
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "unknown reason"
-        raise InvalidError(f"plot {figure.id!r} cannot be drawn: {reason}", hint="check its template") from error
-
-
-def _vl_convert() -> Any:
-    try:
-        import vl_convert
-    except ImportError as error:
-        raise UsageError(
-            "drawing plots needs vl-convert-python, which is not installed", hint="pip install 'mlgit[plots]'"
-        ) from error
-    return vl_convert
-
-
 def _section(number: int, figure: Figure) -> str:
-    absent = "".join(f'<p class="quiet">nothing to draw in {_safe(side)}</p>\n' for side in figure.absent)
+    absent = "".join(f'<p class="quiet">nothing to draw in {safe(side)}</p>\n' for side in figure.absent)
     if figure.spec is not None:
         body = f'<div id="plot-{number}"></div>\n'
     else:
         body = f'<div class="pair">{"".join(map(_picture, figure.pictures))}</div>\n' if figure.pictures else ""
-    return f"<section>\n<h2>{_safe(figure.id)}</h2>\n{body}{absent}</section>\n"
+    return f"<section>\n<h2>{safe(figure.id)}</h2>\n{body}{absent}</section>\n"
 
 
 def _picture(picture: Picture) -> str:
-    kind = IMAGES["." + picture.file.rpartition(".")[2].lower()]
-    data = base64.b64encode(picture.data).decode()
-    alt = _safe(f"{picture.file} in {picture.rev}")
-    caption = f"<figcaption>{_safe(picture.rev)}</figcaption>"
-    return f'<figure><img src="data:{kind};base64,{data}" alt="{alt}">{caption}</figure>'
+    return f"<figure>{image(picture)}<figcaption>{safe(picture.rev)}</figcaption></figure>"
 
 
 def _summary(report: Report) -> str:
-    notes = "".join(f"<p><strong>Note:</strong> {_safe(note)}</p>\n" for note in report.notes)
+    notes = "".join(f"<p><strong>Note:</strong> {safe(note)}</p>\n" for note in report.notes)
     return notes + "".join(_table(table) for table in report.tables)
 
 
 def _table(table: Table) -> str:
     if not table.rows:
-        return f"<p>{_safe(table.empty)}</p>\n"
-    head = "".join(f"<th>{_safe(column)}</th>" for column in ("", *table.columns))
+        return f"<p>{safe(table.empty)}</p>\n"
+    head = "".join(f"<th>{safe(column)}</th>" for column in ("", *table.columns))
     rows = "".join(_row(table, row) for row in ordered(table.rows))
     return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n'
 
 
 def _row(table: Table, row: Row) -> str:
     cells = "".join(
-        f"<td>{_safe(show(column, cell))}</td>" for column, cell in zip(table.columns, row.cells, strict=True)
+        f"<td>{safe(show(column, cell))}</td>" for column, cell in zip(table.columns, row.cells, strict=True)
     )
-    note = f" – {_safe(row.note)}" if row.note else ""
+    note = f" – {safe(row.note)}" if row.note else ""
     return f'<tr><td class="{row.mark.value}">{row.mark.value}{note}</td>{cells}</tr>\n'
-
-
-def _safe(text: str) -> str:
-    """Text for HTML and its attributes; characters that cannot be encoded or seen are shown as escapes."""
-    shown = re.sub(
-        "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]",
-        lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(),
-        text,
-    )
-    return html.escape(shown)
 
 
 def _embeddable(value: Any) -> str:
     """JSON that is safe inside a script element: nothing in it can close the element or open a comment."""
-    text = json.dumps(_finite(value), allow_nan=False)
+    text = json.dumps(finite(value), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _finite(value: Any) -> Any:
-    """`value` with what JSON cannot hold, NaN and infinities, as null: a gap in a line."""
-    if isinstance(value, dict):
-        return {key: _finite(below) for key, below in value.items()}
-    if isinstance(value, list):
-        return [_finite(below) for below in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _free_name(text: str, extension: str, taken: dict[str, bytes]) -> str:

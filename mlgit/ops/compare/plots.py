@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from mlgit.model.metric import EXTENSIONS, Scalar, parse_records
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Cell, Mark, Report, Row, Table, count, format_bytes
+from mlgit.model.sparkline import span, sparkline
 from mlgit.model.stage import Out, Plot
 from mlgit.ops.compare.files import IMAGES, expand, naming, stage_files, unique
 from mlgit.ops.compare.vega import anchors_for, field_name, fill, load_template
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from mlgit.work.snapshot import Snapshot
 
 Record = dict[str, Scalar]
+_AS_LINES: Final = (None, "linear", "simple", "smooth", "roc", "pr")
+_AS_COUNTS: Final = ("confusion", "confusion_normalized")
+_MAX_LINES: Final = 3
+_MAX_NAME: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,18 @@ class Figure:
         id: the plot's name in the stage file, or its file.
         spec: a Vega-Lite specification with its data; None for a plot of pictures.
         absent: sides that have nothing to draw.
+        records: the data in `spec`, the same list; each has `rev`, and `series` where a side has several lines.
+        fields: the keys of x and y in a record.
+        title: what to call it for people.
     """
 
     id: str
     spec: dict[str, Any] | None
     pictures: tuple[Picture, ...] = ()
     absent: tuple[str, ...] = ()
+    records: Sequence[Record] = ()
+    fields: tuple[str, str] = ("x", "y")
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +98,6 @@ class _Side:
     pictures: tuple[Picture, ...]
     content: tuple[tuple[str, bytes], ...]
 
-    @property
-    def cell(self) -> Cell:
-        if self.pictures:
-            return format_bytes(sum(len(picture.data) for picture in self.pictures))
-        return count(len(self.points), "point") if self.content else None
-
 
 @dataclass(frozen=True, slots=True)
 class _Definition:
@@ -112,7 +117,7 @@ def plots_show(repo: Repo, snapshots: Sequence[Snapshot], *, targets: Collection
     """
     sides = list({snapshot.name: snapshot for snapshot in snapshots}.values())
     found = list(_collect(repo, sides, targets))
-    rows = tuple(Row((definition.plot.id, *(side.cell for side in drawn))) for definition, drawn, _ in found)
+    rows = tuple(Row((definition.plot.id, *_cells(definition.plot, drawn))) for definition, drawn, _ in found)
     table = Table("plots", "Plots", ("plot", *(side.name for side in sides)), rows, "no plots")
     head = sides[-1].name if len(sides) == 1 else None
     return Drawing(Report("plots-show", "Plots", (table,), head=head), tuple(figure for _, _, figure in found))
@@ -126,13 +131,53 @@ def plots_diff(repo: Repo, base: Snapshot, head: Snapshot, *, targets: Collectio
     """
     sides = list({snapshot.name: snapshot for snapshot in (base, head)}.values())
     found = list(_collect(repo, sides, targets))
-    rows = tuple(
-        Row((definition.plot.id, drawn[0].cell, drawn[-1].cell), *_difference(drawn[0], drawn[-1]))
-        for definition, drawn, _ in found
-    )
-    table = Table("plots", "Plots", ("plot", "base", "head"), rows, "no plots")
+    rows = []
+    for definition, drawn, _ in found:
+        cells = _cells(definition.plot, drawn)
+        rows.append(Row((definition.plot.id, cells[0], cells[-1]), *_difference(drawn[0], drawn[-1])))
+    table = Table("plots", "Plots", ("plot", "base", "head"), tuple(rows), "no plots")
     report = Report("plots-diff", "Plots", (table,), base=base.name, head=head.name)
     return Drawing(report, tuple(figure for _, _, figure in found))
+
+
+def _cells(plot: Plot, sides: Sequence[_Side]) -> list[Cell]:
+    """What each side shows, in a few words; the lines of all sides are drawn on one scale."""
+    points = [point for side in sides for point in side.points]
+    numbers = all(point.y is None or _is_number(point.y) for point in points)
+    scale = span(map(_number, points)) if numbers and plot.template in _AS_LINES else None
+    names = _series([point.line for point in points])
+    return [_cell(plot, side, scale, names) for side in sides]
+
+
+def _cell(plot: Plot, side: _Side, scale: tuple[float, float] | None, names: dict[tuple[RelPath, str], str]) -> Cell:
+    if side.pictures:
+        return format_bytes(sum(len(picture.data) for picture in side.pictures))
+    if not side.content:
+        return None
+    words = [count(len(side.points), "point")]
+    if scale is not None:
+        words += list(_sparklines(side, scale, names))[:_MAX_LINES]
+    elif plot.template in _AS_COUNTS and side.points:
+        agree = sum(point.x == point.y for point in side.points)
+        words = [f"{words[0]}, {agree:,} on the diagonal ({100 * agree / len(side.points):.1f} %)"]
+    return " ".join(words)
+
+
+def _sparklines(side: _Side, scale: tuple[float, float], names: dict[tuple[RelPath, str], str]) -> Iterator[str]:
+    """Each line of a side, with its name where there are several."""
+    lines: dict[tuple[RelPath, str], list[float | None]] = {}
+    for point in side.points:
+        lines.setdefault((point.line.file, point.line.y), []).append(_number(point))
+    for key, numbers in ((key, numbers) for key, numbers in lines.items() if len(numbers) > 1):
+        yield f"{names[key][:_MAX_NAME]} {sparkline(numbers, scale)}" if names else sparkline(numbers, scale)
+
+
+def _is_number(value: Scalar) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _number(point: _Point) -> float | None:
+    return point.y if _is_number(point.y) else None
 
 
 def _difference(base: _Side, head: _Side) -> tuple[Mark, str]:
@@ -236,7 +281,7 @@ def _figure(plot: Plot, owner: Snapshot, sides: list[_Side]) -> Figure:
     pictures = tuple(picture for side in sides for picture in side.pictures)
     points = [point for side in sides for point in side.points]
     if pictures or not points:
-        return Figure(plot.id, None, pictures, absent)
+        return Figure(plot.id, None, pictures, absent, title=plot.title or plot.id)
     x = _common((point.line.x or "step" for point in points), "x")
     y = _common((point.line.y for point in points), "y")
     fields = field_name(x), field_name(y)
@@ -245,7 +290,8 @@ def _figure(plot: Plot, owner: Snapshot, sides: list[_Side]) -> Figure:
     labels = {"title": plot.title or plot.id, "x_label": plot.x_label or x, "y_label": plot.y_label or y}
     revisions = [side.name for side in sides if side.points]
     anchors = anchors_for(records, fields, labels, revisions, unique(series.values()))
-    return Figure(plot.id, fill(load_template(plot.template, owner), anchors), (), absent)
+    spec = fill(load_template(plot.template, owner), anchors)
+    return Figure(plot.id, spec, (), absent, records, fields, plot.title or plot.id)
 
 
 def _common(names: Iterable[str], otherwise: str) -> str:

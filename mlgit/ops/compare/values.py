@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from mlgit.model.metric import Change, Scalar, diff_values, match_keys
 from mlgit.model.relpath import RelPath
-from mlgit.model.report import Cell, Mark, Report, Row, Table
+from mlgit.model.report import Cell, Mark, Report, Row, Table, ordered
+from mlgit.model.slicekey import parse_slice
 from mlgit.ops.compare.files import chosen, declared, parse_params, read_values, unique
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlgit.work.snapshot import Snapshot
 
 _SIDES: Final = ("base", "head")
+_NUMBERS: Final = (*_SIDES, "delta", "relative")
 
 
 def params_diff(repo: Repo, base: Snapshot, head: Snapshot, *, targets: Collection[str] = ()) -> Report:
@@ -52,6 +54,9 @@ def metrics_diff(
 ) -> Report:
     """Metrics of two sides; columns file, metric, base, head, delta (in the metric's unit), relative (a fraction).
 
+    Metrics of slices, such as `by_size.medium.recall`, stand in a second table `slices`, if there are any: file, slice,
+    metric, n (examples at the head), then as above. Worse ones come first, and among those the largest change.
+
     Args:
         rules: gates, which say for some metrics whether higher or lower is better; the others are only `changed`.
         targets: only these files or folders.
@@ -60,16 +65,32 @@ def metrics_diff(
         InvalidError: a stage file or a metrics file is malformed.
     """
     paths = chosen([*declared(repo, head).metrics, *declared(repo, base).metrics], targets)
-    rows = []
+    rows, slices = [], []
     for path in paths:
-        found = list(_changes(read_values(repo, path, base), read_values(repo, path, head)))
+        old, new = read_values(repo, path, base), read_values(repo, path, head)
+        found = list(_changes(old, new))
         better = _directions(path, [change.key for change, _ in found], rules)
         for change, note in found:
-            cells = (path, change.key, change.old, change.new, change.delta, change.relative)
-            rows.append(Row(cells, _mark(change, better.get(change.key, "none")), note))
-    columns = ("file", "metric", *_SIDES, "delta", "relative")
-    table = Table("metrics", "Metrics", columns, tuple(rows), "no metrics")
-    return Report("metrics-diff", "Metrics", (table,), base=base.name, head=head.name)
+            mark = _mark(change, better.get(change.key, "none"))
+            cells = (change.old, change.new, change.delta, change.relative)
+            part = parse_slice(change.key)
+            if part is None:
+                rows.append(Row((path, change.key, *cells), mark, note))
+            else:
+                slices.append(Row((path, part.name, part.metric, part.count(new or old or {}), *cells), mark, note))
+    tables = [
+        Table(
+            "metrics",
+            "Metrics",
+            ("file", "metric", *_NUMBERS),
+            tuple(rows),
+            "no metrics" if not slices else "all metrics are of slices",
+        )
+    ]
+    if slices:
+        columns = ("file", "slice", "metric", "n", *_NUMBERS)
+        tables.append(Table("slices", "Slices", columns, tuple(_worst_first(slices)), "no slices"))
+    return Report("metrics-diff", "Metrics", tuple(tables), base=base.name, head=head.name)
 
 
 def metrics_show(repo: Repo, snapshots: Sequence[Snapshot], *, targets: Collection[str] = ()) -> Report:
@@ -102,6 +123,11 @@ def _changes(old: Mapping[str, Scalar] | None, new: Mapping[str, Scalar] | None)
         yield Change("", Mark.ADDED if old is None else Mark.REMOVED, None, None), note
     for change in changes:
         yield change, note
+
+
+def _worst_first(rows: list[Row]) -> list[Row]:
+    """By mark, as people read them, and within a mark the largest relative change first."""
+    return ordered(sorted(rows, key=lambda row: -abs(row.cells[-1]) if isinstance(row.cells[-1], float) else 1.0))
 
 
 def _absent(path: RelPath, sides: int) -> Row:

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 BUILT_IN: Final = (
     *("linear", "simple", "smooth", "scatter", "scatter_jitter", "confusion", "confusion_normalized"),
-    *("bar_horizontal", "bar_horizontal_sorted"),
+    *("bar_horizontal", "bar_horizontal_sorted", "histogram", "roc", "pr"),
 )
 DEFAULT: Final = "linear"
 FOLDER: Final = ".mlgit/plots"
 _ANCHOR: Final = re.compile(r"<DVC_METRIC_([A-Z_]+)>")
 _DATA: Final = "<DVC_METRIC_DATA>"
 _GONE: Final = object()
+WIDTH: Final = 420
+HEIGHT: Final = 300
 _COLORS: Final = ("#7c8794", "#2563eb", "#d97706", "#059669", "#c026d3", "#dc2626", "#0891b2")
 _DASHES: Final = ([1, 0], [8, 4], [4, 4], [4, 2], [2, 2], [1, 2])
 _SHAPES: Final = ("circle", "square", "triangle", "diamond", "cross")
@@ -144,8 +146,8 @@ def anchors_for(
         "group_by_y": [*group, y],
         "pivot_field": " + '::' + ".join(f"datum.{name}" for name in group),
         "zoom_and_pan": {"name": "grid", "select": "interval", "bind": "scales"},
-        "plot_width": 420,
-        "plot_height": 300,
+        "plot_width": WIDTH,
+        "plot_height": HEIGHT,
     }
     if series:
         empty = {"symbolFillColor": "transparent", "symbolStrokeColor": "grey", "title": None, "orient": "bottom"}

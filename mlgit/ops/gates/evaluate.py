@@ -1,39 +1,45 @@
-"""Judging a head against a base: which rules hold, which values they are about, and the verdict over all.
+"""Judging a head against a base: which gates hold, which values they are about, and the verdict over all.
 
-The verdict is FAIL if any rule of level `error` is broken; otherwise NOT_EVALUABLE if such a rule with
-`on_missing_base: fail` found no base value; otherwise PASS. What could not be judged is always said, never skipped.
+The verdict is FAIL if a gate of level `error` fails; otherwise NOT_COMPARABLE if one could not be judged because its
+metric was computed in another way on the two sides; otherwise NOT_EVALUABLE if one with `on_missing_base: fail` found
+no base value; otherwise PASS. What could not be judged is always said, never skipped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from mlgit.errors import InvalidError, NotEvaluableError, UsageError
-from mlgit.model.gate import MISSING, Judgement, Rule, Value, decode_rules, judge
-from mlgit.model.metric import Scalar, is_pattern, match_keys
-from mlgit.model.relpath import RelPath
-from mlgit.model.report import Mark, Report, Row, Table, Verdict, count
-from mlgit.ops.compare.files import declared, naming, read_values, stage_files, unique
+from mlgit.errors import NotEvaluableError, UsageError
+from mlgit.model import gatefile
+from mlgit.model.gate import FAILED, Answer, Gate, Gates, Group, Judgement, Rule, combine, leaves
+from mlgit.model.loosening import Loosening, loosened
+from mlgit.model.report import Mark, Report, Row, Table, Verdict, count, format_cell
+from mlgit.ops.compare.files import naming, stage_files
+from mlgit.ops.gates import comparable
+from mlgit.ops.gates.judging import Found, Judge
 
 if TYPE_CHECKING:
     from mlgit.repo import Repo
     from mlgit.work.snapshot import Snapshot
 
-Values = dict[str, Scalar]
-Place = tuple[RelPath, str]
 COLUMNS: Final = ("gate", "metric", "base", "head", "rule", "shortfall")
+ACCEPT: Final = "mlgit:accept-gate-change"
 _HINT: Final = "add to mlgit.yaml:  gates:  then  - {metric: 'metrics.json:accuracy', direction: higher, min: 0.9}"
+_HOW: Final = f"a maintainer accepts it with the label {ACCEPT}, or --accept-gate-change"
 
 
-def load_rules(repo: Repo, snapshot: Snapshot) -> tuple[Rule, ...]:
-    """Every rule in the stage files of one side.
+def load_gates(repo: Repo, snapshot: Snapshot) -> Gates:
+    """Every gate in the stage files of one side.
 
     Raises:
-        InvalidError: a rule or a stage file is malformed; the message names file, line and side.
+        InvalidError: a gate or a stage file is malformed; the message names file, line and side.
     """
     files = stage_files(repo, snapshot)
-    return naming(snapshot, lambda: tuple(rule for file in files for rule in decode_rules(file.gates, file.path)))
+    found = naming(snapshot, lambda: [gatefile.decode(file.gates, file.path) for file in files])
+    acknowledged = {what: now for one in found for what, now in one.acknowledged.items()}
+    return Gates(tuple(gate for one in found for gate in one.rules), acknowledged)
 
 
 def default_base(repo: Repo, head: Snapshot) -> Snapshot | None:
@@ -55,6 +61,30 @@ def default_base(repo: Repo, head: Snapshot) -> Snapshot | None:
     return repo.snapshot(base) if base else None
 
 
+def find_base(repo: Repo, head: Snapshot, rev: str | None, *, tip: bool = False) -> Snapshot | None:
+    """What `head` is compared with: where it left `rev`, or what `default_base` says.
+
+    Args:
+        tip: compare with `rev` itself.
+
+    Raises:
+        UsageError: there is no such revision.
+        NotEvaluableError: the two have no history in common.
+    """
+    if rev is None:
+        return default_base(repo, head)
+    base = repo.snapshot(rev)
+    at = head.rev or repo.git.head()
+    if tip or at is None or base.rev is None:
+        return base
+    common = repo.git.merge_base(at, base.rev)
+    if common is None:
+        raise NotEvaluableError(
+            f"{head.name} has no history in common with {rev}", hint="compare with the base itself: --base-tip"
+        )
+    return base if common == base.rev else repo.snapshot(common)
+
+
 def _resolve(repo: Repo, rev: str) -> str | None:
     try:
         return repo.git.resolve(rev)
@@ -62,103 +92,175 @@ def _resolve(repo: Repo, rev: str) -> str | None:
         return None
 
 
-def evaluate(repo: Repo, base: Snapshot | None, head: Snapshot, rules: Sequence[Rule]) -> Report:
-    """Judge `head` by `rules`; one row for each rule and metric, columns as in `COLUMNS`.
+@dataclass(frozen=True, slots=True)
+class Law:
+    """The gates that judge a change: those of its base as well as its own.
+
+    Attributes:
+        gates: to judge by, the head's first.
+        changes: what the head loosens.
+        accepted: a maintainer lets that be: the head's gates alone judge.
+    """
+
+    gates: Gates
+    changes: tuple[Loosening, ...] = ()
+    accepted: bool = False
+
+
+def find_law(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool) -> Law:
+    """The head's gates, and those of the base that the head takes out or loosens: no change sets its own bar lower.
+
+    Args:
+        accept: a maintainer agrees with the loosening.
+
+    Raises:
+        InvalidError: a gate or a stage file of either side is malformed.
+    """
+    own = load_gates(repo, head)
+    changes = tuple(loosened(load_gates(repo, base).rules, own.rules)) if base is not None else ()
+    kept = () if accept else tuple(replace(one.gate, name=f"{one.gate.name} (of the base)") for one in changes)
+    rules = (*own.rules, *kept)
+    return Law(Gates(rules, own.acknowledged), changes, accept)
+
+
+def evaluate(repo: Repo, base: Snapshot | None, head: Snapshot, law: Law) -> Report:
+    """Judge `head`: a row for each gate and metric with the columns `COLUMNS`, what is loosened and not comparable.
 
     Args:
         base: what drops are measured from; None if there is nothing to compare with, which is said in the notes.
         head: the commit or working tree that is judged.
 
     Raises:
-        NotEvaluableError: there are no rules.
+        NotEvaluableError: there are no gates.
         InvalidError: a metrics file is malformed, or a rule's key stands in several files.
     """
-    if not rules:
+    if not law.gates.rules and not law.changes:
         raise NotEvaluableError(f"{head.name}: no gates are configured", hint=_HINT)
-    sides = (_Side(repo, base), _Side(repo, head))
-    judged = [(rule, *found) for rule in rules for found in _judge(rule, *sides)]
-    rows = tuple(_row(rule, metric, found) for rule, metric, found in judged)
-    table = Table("gates", "Gates", COLUMNS, rows)
-    verdict = _verdict([(rule, found) for rule, _, found in judged])
-    notes = tuple(_notes(base, [(rule, found) for rule, _, found in judged]))
-    return Report("gate", "Gate", (table,), verdict, base.name if base else None, head.name, notes)
+    judge = Judge(repo, base, head, law.gates.acknowledged)
+    judged = [_judged(judge, gate) for gate in law.gates.rules]
+    parts = [_gates_table(judged)]
+    if law.changes:
+        parts.append(_changes_table(law))
+    hindered = [one for one in judge.differences() if one.file in judge.files_of(leaves(law.gates.rules))]
+    notes = list(_notes(base, judged, judge))
+    if hindered:
+        found = comparable.report(hindered, base or head, head)
+        parts += found.tables
+        notes += found.notes
+    verdict = _verdict(judged, law)
+    return Report("gate", "Gate", tuple(parts), verdict, base.name if base else None, head.name, tuple(notes))
 
 
-class _Side:
-    """The metrics of one side, each file read once; a side that does not exist has none."""
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A gate with its answer, and what each of its rules found, those of groups below it too."""
 
-    def __init__(self, repo: Repo, snapshot: Snapshot | None) -> None:
-        self._repo = repo
-        self._snapshot = snapshot
-        self._read: dict[RelPath, Values] = {}
-        self.files = declared(repo, snapshot).metrics if snapshot else ()
+    gate: Gate
+    answer: Answer
+    found: tuple[Found, ...] = ()
+    members: tuple[_Judged, ...] = ()
 
-    def values(self, path: RelPath) -> Values:
-        if path not in self._read:
-            found = read_values(self._repo, path, self._snapshot) if self._snapshot else None
-            self._read[path] = found or {}
-        return self._read[path]
-
-    def value(self, place: Place | None) -> Value:
-        return MISSING if place is None else self.values(place[0]).get(place[1], MISSING)
-
-    def holding(self, key: str) -> list[RelPath]:
-        return [file for file in self.files if key in self.values(file)]
+    @property
+    def every(self) -> Iterator[Found]:
+        yield from self.found
+        for member in self.members:
+            yield from member.every
 
 
-def _judge(rule: Rule, base: _Side, head: _Side) -> Iterator[tuple[str, Judgement]]:
-    """What the rule says of each metric it stands for; of the rule's own text if there is none."""
-    if rule.file is None and not is_pattern(rule.key):
-        pairs = _bare(rule, base, head)
-    else:
-        files = [rule.file] if rule.file is not None else unique([*head.files, *base.files])
-        pairs = [
-            ((file, key), (file, key))
-            for file in files
-            for key in match_keys(rule.key, {**head.values(file), **base.values(file)})
-        ]
-    for old, new in pairs:
-        file, key = new or old or (None, "")
-        metric = f"{file}:{key}" if file is not None and key else file or rule.metric
-        yield metric, judge(rule, base.value(old), head.value(new))
-    if not pairs:
-        yield rule.metric, judge(rule, MISSING, MISSING)
+def _judged(judge: Judge, gate: Gate) -> _Judged:
+    if isinstance(gate, Group):
+        members = tuple(_judged(judge, member) for member in gate.members)
+        return _Judged(gate, combine(gate.mode, (member.answer for member in members)), (), members)
+    found = tuple(judge.find(gate))
+    return _Judged(gate, combine("all", (one.judgement.answer for one in found)), found)
 
 
-def _bare(rule: Rule, base: _Side, head: _Side) -> list[tuple[Place | None, Place | None]]:
-    """Where a key without a file stands on each side: it is the same metric when it moved from file to file."""
-    now, before = head.holding(rule.key), base.holding(rule.key)
-    if len(now) > 1:
-        raise InvalidError(
-            f"{rule.where}: metric {rule.key!r} stands in several files: {', '.join(now)}",
-            hint=f"name the one you mean: metric: '{now[0]}:{rule.key}'",
-        )
-    same = [file for file in before if file in now] or (before if len(before) == 1 else [])
-    return [((same[0], rule.key) if same else None, (now[0], rule.key) if now else None)]
-
-
-def _row(rule: Rule, metric: str, found: Judgement) -> Row:
-    cells = (rule.name, metric, found.base, found.head, found.rule, found.shortfall)
-    return Row(cells, found.mark, found.note)
-
-
-def _verdict(judged: list[tuple[Rule, Judgement]]) -> Verdict:
-    deciding = [(rule, found) for rule, found in judged if rule.level == "error"]
-    if any(found.failed for _, found in deciding):
+def _verdict(judged: Sequence[_Judged], law: Law) -> Verdict:
+    deciding = [one for one in judged if one.gate.level == "error"]
+    if any(one.answer is Answer.FAIL for one in deciding) or (law.changes and not law.accepted):
         return Verdict.FAIL
-    if any(not found.judged and rule.on_missing_base == "fail" for rule, found in deciding):
+    open_ones = [found for one in deciding if one.answer is Answer.OPEN for found in one.every if _is_open(found)]
+    if any(found.incomparable for found in open_ones):
+        return Verdict.NOT_COMPARABLE
+    if any(found.rule.on_missing_base == "fail" for found in open_ones):
         return Verdict.NOT_EVALUABLE
     return Verdict.PASS
 
 
-def _notes(base: Snapshot | None, judged: list[tuple[Rule, Judgement]]) -> Iterator[str]:
-    open_rows = sum(not found.judged for _, found in judged)
+def _is_open(found: Found) -> bool:
+    return found.judgement.answer is Answer.OPEN
+
+
+def _gates_table(judged: Sequence[_Judged]) -> Table:
+    rows = tuple(row for one in judged for row in _rows(one, one.gate.level, one.answer))
+    return Table("gates", "Gates", COLUMNS, rows)
+
+
+def _rows(one: _Judged, level: str, top: Answer, prefix: str = "") -> Iterator[Row]:
+    """The rows of a gate; the members of a group follow it, and fail only where the group does."""
+    if isinstance(one.gate, Group):
+        mark = FAILED[level] if one.answer is Answer.FAIL else Mark.PASS if one.answer is Answer.PASS else Mark.INFO
+        mark = mark if one.answer is top or not prefix else Mark.INFO
+        holding = sum(member.answer is Answer.PASS for member in one.members)
+        note = f"{holding} of {len(one.members)} hold"
+        yield Row((prefix + one.gate.name, None, None, None, one.gate.text, None), mark, note, one.gate.where)
+        for member in one.members:
+            yield from _rows(member, level, top, f"{prefix}{one.gate.name} › ")
+        return
+    for found in one.found:
+        yield _row(found, level, decides=not prefix or top is Answer.FAIL, name=prefix + one.gate.name)
+
+
+def _row(found: Found, level: str, *, decides: bool, name: str) -> Row:
+    rule, judgement = found.rule, found.judgement
+    mark = _mark(found, level) if decides or judgement.answer is Answer.PASS else Mark.INFO
+    notes = [judgement.note, found.note]
+    if mark is Mark.FAIL and judgement.shortfall is not None:
+        notes.append(_how(rule, judgement))
+    cells = (name, found.metric, judgement.base, judgement.head, rule.text, judgement.shortfall)
+    return Row(cells, mark, "; ".join(filter(None, notes)), rule.where)
+
+
+def _how(rule: Rule, judgement: Judgement) -> str:
+    way = "lower" if judgement.head is not None and _too_high(rule, judgement) else "raise"
+    return f"{way} it by {format_cell(judgement.shortfall)} or more, or have the gate changed at {rule.where}"
+
+
+def _too_high(rule: Rule, judgement: Judgement) -> bool:
+    above = rule.max is not None and isinstance(judgement.head, (int, float)) and judgement.head > rule.max
+    return above or (judgement.by_drop and rule.direction == "lower")
+
+
+def _mark(found: Found, level: str) -> Mark:
+    if found.judgement.answer is Answer.FAIL:
+        return FAILED[level]
+    if found.judgement.answer is Answer.OPEN:
+        return Mark.WARN if found.incomparable or found.rule.on_missing_base == "fail" else Mark.INFO
+    if found.judgement.doubtful:
+        return Mark.WARN
+    return Mark.INFO if found.passed_over or found.judgement.head is None else Mark.PASS
+
+
+def _changes_table(law: Law) -> Table:
+    mark, note = (Mark.INFO, "accepted") if law.accepted else (Mark.FAIL, _HOW)
+    rows = []
+    for one in law.changes:
+        now = one.now or one.gate
+        cells = (one.gate.name, one.words, one.gate.text, one.now.text if one.now else None)
+        rows.append(Row(cells, mark, note, now.where))
+    return Table("gate_changes", "Gates that this change loosens", ("gate", "change", "before", "after"), tuple(rows))
+
+
+def _notes(base: Snapshot | None, judged: Sequence[_Judged], judge: Judge) -> Iterator[str]:
+    found = [(one.gate, each) for one in judged for each in one.every]
+    open_ones = [each for _, each in found if not each.judgement.judged and not each.incomparable]
     if base is None:
         yield "NO BASE: there is no commit to compare with, so nothing is known about drops."
-    if open_rows:
-        yield f"{count(open_rows, 'limit')} on drops NOT JUDGED for want of a base value; absolute limits were judged."
-    if any(not found.judged and rule.on_missing_base == "fail" for rule, found in judged):
+    if open_ones:
+        limits = count(len(open_ones), "limit")
+        yield f"{limits} on drops NOT JUDGED for want of a base value; absolute limits were judged."
+    if any(each.rule.on_missing_base == "fail" for each in open_ones):
         yield "At least one of them has on_missing_base: fail, so without a base there is no pass."
-    warned = sum(found.failed and found.mark is Mark.WARN for _, found in judged)
+    warned = sum(gate.level == "warn" and each.judgement.answer is Answer.FAIL for gate, each in found)
     if warned:
         yield f"{count(warned, 'warning')}: shown, but the verdict does not depend on them."

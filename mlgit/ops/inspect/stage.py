@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mlgit.model.lock import plain
 from mlgit.model.relpath import RelPath
-from mlgit.model.stage import Out, Stage
+from mlgit.model.stage import Out, Predictions, Stage
 from mlgit.model.text import dump_yaml
 
 VERSION: Final = 1
@@ -43,7 +43,13 @@ def _out_value(out: Out) -> dict[str, Any]:
     value["labels"], value["meta"] = list(out.labels), plain(out.meta, out.path)
     value["styles"] = [dataclasses.asdict(style) for style in out.styles]
     value["tolerance"] = dataclasses.asdict(out.tolerance) if out.tolerance else None
+    value["predictions"] = _plain_columns(out.predictions) if out.predictions else None
+    value["fixed"] = None if out.fixed is None else [str(path) for path in out.fixed]
     return value
+
+
+def _plain_columns(predictions: Predictions) -> dict[str, str | None]:
+    return {**dataclasses.asdict(predictions), "path": str(predictions.path)}
 
 
 def to_json(stage: Stage) -> str:

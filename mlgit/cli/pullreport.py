@@ -1,0 +1,97 @@
+"""The report on a pull request, put together: what it does to all that mlgit knows of, and whether it may merge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlgit.model.report import Report
+
+if TYPE_CHECKING:
+    from mlgit.model.gate import Rule
+    from mlgit.ops.compare.plots import Figure
+    from mlgit.ops.gates.evaluate import Law
+    from mlgit.repo import Repo
+    from mlgit.work.snapshot import Snapshot
+
+TITLE = "mlgit"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The report, and the plots that go with it on a page."""
+
+    report: Report
+    figures: tuple[Figure, ...] = ()
+
+
+def compare(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool, allow_stale: bool) -> Comparison:
+    """Judge `head`, and compare it with `base` as far as there is one.
+
+    Args:
+        accept: a maintainer agrees that the head loosens gates.
+        allow_stale: stages whose lock is not current only warn.
+
+    Raises:
+        MlgitError: a file of either side is malformed, or a metrics file is nowhere to be had.
+    """
+    from mlgit.model.gate import leaves
+    from mlgit.ops.ci.currency import stale_stages
+    from mlgit.ops.ci.outgoing import unpublished
+    from mlgit.ops.ci.report import merge
+    from mlgit.ops.compare.values import metrics_show
+    from mlgit.ops.gates.evaluate import find_law
+
+    law = find_law(repo, base, head, accept=accept)
+    parts = [_gate(repo, base, head, law), stale_stages(repo, head, allowed=allow_stale)]
+    if head.rev is not None:
+        parts.append(unpublished(repo, base, head))
+    figures: tuple[Figure, ...] = ()
+    if base is None:
+        parts.append(metrics_show(repo, [head]))
+    else:
+        found, figures = _differences(repo, base, head, list(leaves(law.gates.rules)))
+        parts += found
+    return Comparison(merge([_telling(part) for part in parts], kind="ci", title=TITLE), figures)
+
+
+def _gate(repo: Repo, base: Snapshot | None, head: Snapshot, law: Law) -> Report:
+    from mlgit.ops.gates.evaluate import evaluate
+
+    if law.gates.rules or law.changes:
+        return evaluate(repo, base, head, law)
+    nothing = "No gates are configured, so nothing is judged. Rules stand under `gates:` in mlgit.yaml."
+    return Report("gate", "Gate", (), base=base.name if base else None, head=head.name, notes=(nothing,))
+
+
+def _differences(
+    repo: Repo, base: Snapshot, head: Snapshot, rules: Sequence[Rule]
+) -> tuple[list[Report], tuple[Figure, ...]]:
+    from mlgit.ops.compare.code import code_changes
+    from mlgit.ops.compare.data import data_changes
+    from mlgit.ops.compare.difference import find_differences
+    from mlgit.ops.compare.models import models_changes
+    from mlgit.ops.compare.plots import plots_diff
+    from mlgit.ops.compare.stages import stages_changes
+    from mlgit.ops.compare.values import metrics_diff, params_diff
+
+    found = find_differences(repo, base, head)
+    drawing = plots_diff(repo, base, head)
+    parts = [
+        metrics_diff(repo, base, head, rules=rules),
+        params_diff(repo, base, head),
+        data_changes(repo, base, head, found),
+        models_changes(repo, base, head, found),
+        stages_changes(repo, base, head),
+        code_changes(repo, base, head, found),
+        drawing.report,
+    ]
+    return parts, drawing.figures
+
+
+def _telling(part: Report) -> Report:
+    """Without tables that have nothing to say: a report on one change should fit on a screen."""
+    tables = tuple(table for table in part.tables if table.rows or table.name == "metrics")
+    return dataclasses.replace(part, tables=tables)

@@ -1,0 +1,120 @@
+"""What a change does to the gates that judge it: which gates of the base it takes out or loosens.
+
+A gate of the base holds on if the head has one that is at least as strict: whatever the base's gate fails, that one
+fails too. Where that cannot be told, as when the direction or the test is another, it counts as loosened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mlgit.model.gate import Gate, Group, Rule
+from mlgit.model.report import format_cell
+
+_ORDERS: Final = {"level": ("info", "warn", "error"), "on_inconclusive": ("pass", "warn", "fail")}
+_UPPER: Final = ("max", "max_drop_abs", "max_drop_rel")
+
+
+@dataclass(frozen=True, slots=True)
+class Loosening:
+    """A gate of the base that the head does not hold up.
+
+    Attributes:
+        gate: as the base has it.
+        now: as the head has it; None if it is gone.
+        words: what is looser.
+    """
+
+    gate: Gate
+    now: Gate | None
+    words: str
+
+
+def loosened(base: Sequence[Gate], head: Sequence[Gate]) -> list[Loosening]:
+    """Every gate of the base that no gate of the head holds up, in the base's order."""
+    same = set(head)
+    found = []
+    for gate in base:
+        if gate in same or any(not _looser(gate, one) for one in head):
+            continue
+        now = next((one for one in head if one.name == gate.name), None) or _about_the_same(gate, head)
+        found.append(Loosening(gate, now, "; ".join(_looser(gate, now)) if now else "taken out"))
+    return found
+
+
+def _about_the_same(gate: Gate, others: Sequence[Gate]) -> Gate | None:
+    if isinstance(gate, Group):
+        return None
+    return next((one for one in others if isinstance(one, Rule) and _subject(one) == _subject(gate)), None)
+
+
+def _subject(rule: Rule) -> tuple[object, str]:
+    return rule.file, rule.key
+
+
+def _looser(base: Gate, head: Gate) -> list[str]:
+    """In what `head` is looser than `base`; empty if it is at least as strict."""
+    if isinstance(base, Rule) and isinstance(head, Rule):
+        return list(_looser_rule(base, head))
+    if isinstance(base, Group) and isinstance(head, Group):
+        return list(_looser_group(base, head))
+    return ["a group instead of a rule" if isinstance(base, Rule) else "a rule instead of a group"]
+
+
+def _looser_rule(base: Rule, head: Rule) -> Iterator[str]:
+    if _subject(base) != _subject(head):
+        yield f"metric {base.metric} → {head.metric}"
+    if base.min is not None and (head.min is None or head.min < base.min):
+        yield _change("min", base.min, head.min)
+    for key in _UPPER:
+        before, after = getattr(base, key), getattr(head, key)
+        if before is not None and (after is None or after > before):
+            yield _change(key, before, after)
+    if base.required and not head.required:
+        yield _change("required", True, False)
+    if base.needs_base and base.on_missing_base == "fail" != head.on_missing_base:
+        yield _change("on_missing_base", "fail", head.on_missing_base)
+    if head.min_n > base.min_n:
+        yield _change("min_n", base.min_n, head.min_n)
+    for key in ("direction", "slices", "against"):
+        if getattr(base, key) != getattr(head, key) and (key == "slices" or base.needs_base):
+            yield _change(key, getattr(base, key), getattr(head, key))
+    yield from _lower_level(base, head)
+    if base.needs_base and head.test is not None:
+        yield from _looser_test(base, head)
+
+
+def _looser_test(base: Rule, head: Rule) -> Iterator[str]:
+    """A test lets drops pass that it cannot tell from chance, the more of them the more confidence it asks for."""
+    if head.test != base.test:
+        yield _change("test", base.test, head.test)
+    elif head.confidence > base.confidence:
+        yield _change("confidence", base.confidence, head.confidence)
+    order = _ORDERS["on_inconclusive"]
+    if head.test == base.test and order.index(head.on_inconclusive) < order.index(base.on_inconclusive):
+        yield _change("on_inconclusive", base.on_inconclusive, head.on_inconclusive)
+
+
+def _looser_group(base: Group, head: Group) -> Iterator[str]:
+    if base.mode != head.mode:
+        yield _change("group", base.mode, head.mode)
+        return
+    yield from _lower_level(base, head)
+    for one in base.members if base.mode == "all" else ():
+        if all(_looser(one, other) for other in head.members):
+            yield f"{one.name}: {one.text} is not held up"
+    for one in head.members if base.mode == "any" else ():
+        if all(_looser(other, one) for other in base.members):
+            yield f"{one.name}: {one.text} is enough now"
+
+
+def _lower_level(base: Gate, head: Gate) -> Iterator[str]:
+    order = _ORDERS["level"]
+    if order.index(head.level) < order.index(base.level):
+        yield _change("level", base.level, head.level)
+
+
+def _change(key: str, before: str | float | bool | None, after: str | float | bool | None) -> str:
+    return f"{key} {format_cell(before)} → {format_cell(after)}"

@@ -1,0 +1,1 @@
+"""Metrics computed anew from a file of predictions, overall and by slice. Import from the module `recompute`."""

@@ -1,0 +1,75 @@
+"""The pre-commit program builds an environment from a clone of this repository and runs the hooks of its manifest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlgit as package
+
+SOURCE = Path(package.__file__).parent.parent
+PARTS = ("mlgit", "pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml")
+BLOCKED = "more than 5.0 MiB"
+
+
+def run(*words: str, cwd: Path, home: Path) -> tuple[int, str]:
+    environment = {**os.environ, "PRE_COMMIT_HOME": str(home), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A Git repository that holds what a user's pre-commit would clone."""
+    if not (SOURCE / PARTS[-1]).exists():
+        pytest.skip("mlgit is installed, and not run from its source")
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    for name in PARTS:
+        path = SOURCE / name
+        if path.is_dir():
+            shutil.copytree(path, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, folder)
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "all")
+    return folder
+
+
+@pytest.mark.slow
+def test_try_repo_blocks_a_large_file_and_lets_the_rest_pass(clone: Path, git_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pre_commit")
+
+    def tried(*words: str) -> tuple[int, str]:
+        program = (sys.executable, "-m", "pre_commit", "try-repo", str(clone))
+        return run(*program, *words, cwd=git_folder, home=tmp_path / "home")
+
+    (git_folder / ".mlgit").mkdir()
+    (git_folder / ".mlgit/config.yaml").touch()
+    (git_folder / "notes.txt").write_text("hello\n")
+    git(git_folder, "add", "-A")
+    code, output = tried()
+    if "ERROR: " in output and "No matching distribution" in output:
+        pytest.skip("pip cannot reach an index that has what mlgit needs")
+    assert code == 0, output
+    assert output.count("Passed") + output.count("Skipped") == 4, output
+    (git_folder / "big.bin").write_bytes(bytes(6 << 20))
+    git(git_folder, "add", "-A")
+    code, output = tried("mlgit-large-files")
+    assert (code, BLOCKED in output) == (1, True), output
+    git(git_folder, "rm", "-q", "--cached", "big.bin")
+    git(git_folder, "commit", "-q", "-m", "small")
+    words = ("--hook-stage", "post-checkout", "--from-ref", "HEAD", "--to-ref", "HEAD", "--checkout-type", "1")
+    assert tried("mlgit-post-checkout", *words)[0] == 0
+    assert tried("mlgit-post-merge", "--hook-stage", "post-merge", "--is-squash-merge", "0")[0] == 0
