@@ -26,7 +26,8 @@ find_python() {
 install_tools() {
     missing=
     command -v strace >/dev/null || missing=strace
-    command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+        missing="$missing chromium"
     if [ -z "$missing" ] || ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
         return
     fi

@@ -6,6 +6,7 @@ judgement itself is `pullreport.py`; what is posted to code hosts is `ops/ci/hos
 
 from __future__ import annotations
 
+import contextlib
 import json as jsons
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -211,13 +212,25 @@ def _answer(session: Session, run: Run, asked: _Asked) -> Comparison:
 
     repo = session.repo
     try:
-        head = repo.snapshot(None if asked.present else asked.head or run.head or "HEAD")
+        head = _head(session, run, asked)
         base = _base(session, run, head, asked)
         accept = asked.accept or _accepted(session, run)
         return compare(repo, base, head, accept=accept, allow_stale=asked.allow_stale)
     except NotEvaluableError as error:
         notes = (error.message, *([f"hint: {error.hint}"] if error.hint else []))
         return Comparison(Report("ci", TITLE, (), Verdict.NOT_EVALUABLE, asked.base, asked.head, notes))
+
+
+def _head(session: Session, run: Run, asked: _Asked) -> Snapshot:
+    """What is judged; a commit that the event names and the clone lacks is fetched."""
+    from mlgit.ops.ci import history
+
+    repo = session.repo
+    if asked.present:
+        return repo.snapshot()
+    if asked.head is not None or run.head is None:
+        return repo.snapshot(asked.head or "HEAD")
+    return repo.snapshot(history.bring(repo.git, run.head, say=lambda line: render.say(session, line)))
 
 
 def _base(session: Session, run: Run, head: Snapshot, asked: _Asked) -> Snapshot | None:
@@ -231,10 +244,13 @@ def _base(session: Session, run: Run, head: Snapshot, asked: _Asked) -> Snapshot
     from mlgit.ops.gates.evaluate import default_base
 
     repo = session.repo
+    at = head.rev or repo.git.resolve("HEAD")
     names = run.bases if asked.base is None else (asked.base,)
     if not names:
+        if repo.git.is_shallow():
+            with contextlib.suppress(NotEvaluableError):  # a first commit has no parent
+                history.mend(repo.git, (f"{at}^",), at, say=lambda line: render.say(session, line))
         return default_base(repo, head)
-    at = head.rev or repo.git.resolve("HEAD")
     try:
         common = history.mend(repo.git, names, at, say=lambda line: render.say(session, line))
     except NotEvaluableError:

@@ -323,7 +323,8 @@ def _checked(values: Mapping[str, Any], where: str) -> Layer:
     layer = Layer(where)
     top = Fields(values, where, ("core", "cache", "remotes", "notify"))
     if layer.shared and "notify" in top.block:
-        raise UnsafeError(f"{top.at('notify')}: a commit must not say where mlgit sends anything", hint=f"put it in {LOCAL}")
+        message = f"{top.at('notify')}: a commit must not say where mlgit sends anything"
+        raise UnsafeError(message, hint=f"put it in {LOCAL}")
     notify = decode_targets(top.items("notify", []), _inside(top, "notify"))
     core = _check_core(Fields(top.mapping("core", {}), _inside(top, "core"), _CORE), layer.shared)
     cache = _check_cache(Fields(top.mapping("cache", {}), _inside(top, "cache"), _CACHE), layer.shared)

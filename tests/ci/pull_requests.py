@@ -209,7 +209,8 @@ class _Build:
         _git(self.runner, "remote", "add", "origin", url)
         ref, spec = self._checked_out()
         limits = [f"--depth={depth}"] if depth else ["--tags"]
-        specs = [spec] if depth else ["+refs/heads/*:refs/remotes/origin/*", spec]
+        every = ["+refs/heads/*:refs/remotes/origin/*", *([] if ":refs/remotes/origin/" in spec else [spec])]
+        specs = [spec] if depth else every
         _git(self.runner, "fetch", "-q", "--no-auto-gc", *limits, "origin", *specs)
         if not self._event:
             _git(self.runner, "remote", "set-head", "origin", "main")

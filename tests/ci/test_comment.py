@@ -53,10 +53,18 @@ def test_a_table_without_its_rows_does_not_say_nothing_changed() -> None:
     assert "200 rows not shown" in text and "no changes" not in text
 
 
-def test_more_failures_than_fit_are_cut_at_a_line() -> None:
+def test_more_failures_than_fit_are_counted() -> None:
     text = body(report(rows(5000, Mark.FAIL)), limit=4000, link=LINK)
-    assert size(text) <= 4000 and "metric_0 " in text and text.endswith(f"(<{LINK}>)\n")
+    assert 3800 < size(text) <= 4000 and "metric_0 " in text and re.search(r"\([\d,]+ fail\): \[.*>\)\n\Z", text)
     assert all(line.endswith("|") for line in text.splitlines() if line.startswith("|"))
+
+
+def test_notes_too_long_for_any_comment_are_cut_at_a_line() -> None:
+    text = body(
+        report(rows(5, Mark.FAIL), notes=tuple(f"note {at} " + "x" * 200 for at in range(50))), limit=4000, link=LINK
+    )
+    assert size(text) <= 4000 and "failed" in text and "note 0 " in text and text.endswith(f"(<{LINK}>)\n")
+    assert all(len(line) > 200 for line in text.splitlines() if line.startswith("> **Note:** note"))
 
 
 def test_a_cut_closes_what_was_open() -> None:

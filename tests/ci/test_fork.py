@@ -114,6 +114,15 @@ def test_a_hostile_artifact_does_nothing(fork: Fork, hub: GitHubState, text: str
     assert not hub.server.changes()
 
 
+def test_a_pull_request_that_moved_on_is_left_alone(fork: Fork, hub: GitHubState) -> None:
+    fork.judge()
+    hub.pulls[0]["head"]["sha"] = "b" * 40
+    told = fork.comment()
+    assert told.code == 0, told.log
+    assert "no open pull request" in told.log
+    assert not hub.comments
+
+
 def test_a_report_cannot_speak_to_anybody(fork: Fork, hub: GitHubState) -> None:
     fork.judge()
     path = fork.artifact / "report.json"

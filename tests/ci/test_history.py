@@ -153,7 +153,7 @@ def test_a_head_is_brought_here_alone(origin, checkout, depth):
     assert bring(clone, feature[-1], say=said.append) == feature[-1] == bring(clone, feature[-1], say=said.append)
     assert said == [f"fetching {feature[-1][:12]}"]
     assert clone.resolve(feature[-1]) == feature[-1]
-    with pytest.raises(NotEvaluableError, match="cannot be fetched: git fetch: .*not our ref"):
+    with pytest.raises(NotEvaluableError, match=r"cannot be fetched: git fetch: .*not our ref"):
         bring(clone, "1" * 40, say=said.append)
     with pytest.raises(UsageError):
         bring(clone, "nowhere", say=said.append)

@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 from loopback import Asked, Clock, Fault, Reply
-from openapi import SHA, SLUG, TOKEN, GitHubState, ViolationError, check_body, github, operation, webhook_examples
+from openapi import (
+    SHA,
+    SLUG,
+    TOKEN,
+    GitHubState,
+    ViolationError,
+    check_body,
+    check_headers,
+    github,
+    operation,
+    webhook_examples,
+)
 
 from mlgit.errors import AuthError, InvalidError, NotEvaluableError, RemoteError, UnsafeError, UsageError
 from mlgit.model.report import Mark, Report, Row, Table, Verdict, to_json
@@ -270,6 +281,23 @@ def test_a_forks_report_is_commented_on_its_pull_request(hub: GitHubState, clock
     assert "ended with: failure" in bodies(hub)[0]
 
 
+def test_a_pull_request_is_found_where_commits_may_not_be_read(hub: GitHubState, clock: Clock) -> None:
+    hub.pull(7, SHA, "stranger:topic")
+    assert hub.server
+    hub.server.faults += [Fault("GET", "/commits/", Reply(403, {"message": "Resource not accessible"}))] * 2
+    assert [pull.number for pull in host(hub, clock).pulls(SHA, owner="stranger", branch="topic")] == [7]
+    with pytest.raises(AuthError):
+        host(hub, clock).pulls(SHA)
+
+
+@pytest.mark.parametrize("value", [[None], ["x"], [{"id": "1"}], [{"id": None, "user": 3}]])
+def test_an_answer_that_is_not_githubs_is_an_error(hub: GitHubState, clock: Clock, value: Any) -> None:
+    assert hub.server
+    hub.server.faults.append(Fault("GET", "/comments", Reply(200, value)))
+    with pytest.raises(RemoteError, match="no number 'id'"):
+        publish(host(hub, clock), report(), number=7)
+
+
 def test_a_forks_pull_request_that_moved_on_is_left_alone(hub: GitHubState, clock: Clock) -> None:
     hub.pull(7, "b" * 40, "stranger:topic")
     hub.pull(8, SHA, "stranger:topic", state="closed")
@@ -312,6 +340,19 @@ def test_a_hostile_artifact_is_refused(hub: GitHubState, clock: Clock, data: byt
     with pytest.raises(InvalidError):
         relayed(hub, clock, event(), data)
     assert hub.server and not hub.server.asked
+
+
+@pytest.mark.parametrize("name", ["accept", "user-agent", "x-github-api-version", "authorization"])
+def test_a_header_that_github_wants_is_missed(name: str) -> None:
+    headers = {
+        "accept": "application/vnd.github+json",
+        "user-agent": "x",
+        "x-github-api-version": "2022-11-28",
+        "authorization": f"Bearer {TOKEN}",
+    }
+    check_headers(Asked("GET", "/user", {}, headers, b""))
+    with pytest.raises(ViolationError, match=name):
+        check_headers(Asked("GET", "/user", {}, {**headers, name: ""}, b""))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
+import subprocess
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -248,6 +253,41 @@ def test_a_closed_port_is_a_remote_that_failed(clock: Clock) -> None:
         port = free.getsockname()[1]
     made = Client(f"http://127.0.0.1:{port}", {}, {"PRIVATE-TOKEN": TOKEN}, hint="", patience=clock.patience())
     assert isinstance(refusal(lambda: made.get("/x")), RemoteError) and len(clock.slept) == 4
+
+
+def test_an_answer_that_drips_is_left(server: Server) -> None:
+    class Ticking(Clock):
+        def __call__(self) -> float:
+            self.now += 20.0
+            return self.now
+
+    clock = Ticking()
+    server.answer = lambda _: Reply(200, ["x" * 1_000_000])
+    assert "took too long" in refusal(lambda: client(server, clock).get("/x")).message
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_a_certificate_that_nobody_trusts_gets_no_token(tmp_path: Path, clock: Clock) -> None:
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    refused: list[Exception] = []
+
+    def accept(listener: socket.socket) -> None:
+        with pytest.raises(ssl.SSLError) as caught:
+            context.wrap_socket(listener.accept()[0], server_side=True)
+        refused.append(caught.value)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, args=(listener,))
+        thread.start()
+        address = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        client = Client(address, {}, {"PRIVATE-TOKEN": TOKEN}, hint="", patience=clock.patience())
+        error = refusal(lambda: client.get("/x"))
+        thread.join()
+    assert "not trusted" in error.message and "SSL_CERT_FILE" in str(error.hint) and refused and not clock.slept
 
 
 def test_nothing_shows_the_token(server: Server, clock: Clock) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 from actions_runner import ROOT, Evaluator, Runner, StepFailedError
-
 from openapi import SLUG
 from pulls import STAGES, git, mlgit_in, write
 
+from mlgit import __version__
 from mlgit.errors import InvalidError, RefusedError, UnsafeError
 from mlgit.ops.ci.workflows import Host, apply, plan
 from mlgit.repo import Repo
@@ -95,6 +95,25 @@ def test_a_folder_never_becomes_script(tmp_path: Path, folder: str) -> None:
         plan(tmp_path, "github", NEEDED, folder)
     with pytest.raises(InvalidError):
         plan(tmp_path, "github", f"mlgit{folder}")
+
+
+def test_ci_init_writes_at_the_top_for_the_folder_it_stands_in(git_folder: Path, mlgit) -> None:
+    below = git_folder / "models"
+    below.mkdir()
+    mlgit("init", cwd=below)
+    mlgit("remote", "add", "-d", "store", "s3://bucket/store", cwd=below)
+    mlgit("ci", "init", "--github", "--dry-run", cwd=below)
+    assert not (git_folder / ".github").exists()
+    told = mlgit("ci", "init", "--github", cwd=below)
+    text = (git_folder / ".github/workflows/mlgit.yml").read_text()
+    assert 'working-directory: "models"' in text
+    assert f'MLGIT: "mlgit[s3]=={__version__}"' in text
+    assert "required check" in told.out + told.err
+    mlgit("ci", "init", "--github", cwd=below)
+    (git_folder / ".github/workflows/mlgit.yml").write_text("mine\n")
+    mlgit("ci", "init", "--github", cwd=below, code=1)
+    mlgit("ci", "init", cwd=below, code=2)
+    mlgit("ci", "init", "--github", "--gitlab", cwd=below, code=2)
 
 
 # -- what hosts take -------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ rules = st.fixed_dictionaries(
     },
 )
 values = numbers | st.sampled_from([MISSING, float("nan"), None, "0.5"])
-gates = rules | st.builds(lambda mode, *members: group(mode, *members), st.sampled_from(["all", "any"]), rules, rules)
+gates = rules | st.builds(group, st.sampled_from(["all", "any"]), rules, rules)
 
 
 def answer(gate: Gate, base: Any, head: Any) -> Answer:

@@ -95,6 +95,9 @@ def test_a_folder_is_counted_and_its_tables_follow(project):
 def test_many_tables_are_listed_within_bounds(project, monkeypatch):
     base = track(project, {f"data/{number:02}.csv": "x\n1\n" for number in range(14)}, "data")
     head = track(project, {f"data/{number:02}.csv": "x\n1\n2\n" for number in range(14)}, "data")
+    monkeypatch.setattr(module, "MAX_TOTAL", 20)
+    assert compare(project, base, head).notes == ("rows and columns of 8 more files not read: a report has its bounds",)
+    monkeypatch.setattr(module, "MAX_TOTAL", 1000)
     monkeypatch.setattr(module, "MAX_FILES", 3)
     report = compare(project, base, head)
     assert len(report.tables[0].rows) == 11
@@ -146,10 +149,13 @@ def test_tables_that_git_holds(project):
         "c.csv": (Mark.CHANGED, 108, 108, None, None, None, 17, 17, "renamed from b.csv"),
     }
     project.write({"new.csv": "x\n1\n", "a.csv": None})
+    (project.root / "link.csv").symlink_to("/etc/passwd")
     assert rows(compare(project, head)) == {
         "a.csv": (Mark.REMOVED, 6, None, None, None, None, 2, None, ""),
+        "link.csv": (Mark.ADDED, None, 0, None, None, None, None, None, ""),
         "new.csv": (Mark.ADDED, None, 4, None, None, None, None, 1, "1 column"),
     }
+    assert compare(project, head).notes == ()
 
 
 def test_hostile_files_give_words_and_readable_json(project):
@@ -211,7 +217,7 @@ def test_numeric_libraries_wait_for_parquet(project):
         ("a\n1\nx\n", "a.csv", Facts(2, (("a", "text"),))),
         ("a,a\n1,2\n", "a.csv", Facts(1, (("a", "int"), ("a", "int")))),
         ("a\tb\n1\tnan\n", "a.tsv", Facts(1, (("a", "int"), ("b", "float")))),
-        ("a,b\n1\n", "a.csv", Facts(problem="not readable as CSV: line 2: 1 cells under 2 columns")),
+        ("a,b\n1\n", "a.csv", Facts(problem="not readable as CSV: rows of 1 cells under 2 columns (1 of them)")),
         ('a\n"x', "a.csv", Facts(problem="not readable as CSV: line 2: unexpected end of data")),
         ('{"a": 1}\n\n{"a": null, "b": [1]}\n', "a.jsonl", Facts(2, (("a", "int"), ("b", "list")))),
         ('{"a": 1}\n{"a": 1.5}\n{"a": "x"}', "a.ndjson", Facts(3, (("a", "float | text"),))),

@@ -1,7 +1,7 @@
 """A report as code hosts take it: the body of one comment, within the host's limit, and annotations of files.
 
 A body begins with a hidden marker, by which the comment is found again. What does not fit goes row by row, the least
-telling first: verdict, notes and failing rows stay. The same report gives the same bytes.
+telling first and failing ones last of all; verdict and notes stay. The same report gives the same bytes.
 
 Whatever a report says may come from a stranger: no text of it may become a workflow command, a quick action of a host
 (`/merge` at the start of a line) or a mention.
@@ -28,9 +28,9 @@ _KEY: Final = re.compile(r"\w(?:[\w ./]|-(?!-)){0,99}", re.ASCII)
 _URL: Final = re.compile(r"https?://[!-~]+")
 _EXPENDABLE: Final = (
     *((Mark.SAME,), (Mark.PASS, Mark.INFO), (Mark.CHANGED, Mark.BETTER), (Mark.ADDED, Mark.REMOVED)),
-    *((Mark.WORSE,), (Mark.WARN,)),
+    *((Mark.WORSE,), (Mark.WARN,), (Mark.FAIL,)),
 )
-"""Marks of rows that go when a comment is too long, the first first."""
+"""Marks of rows in the order in which they go when a comment is too long."""
 _LEVELS: Final[dict[Mark, Literal["error", "warning"]]] = {Mark.FAIL: "error", Mark.WARN: "warning"}
 
 _At = tuple[int, int]
@@ -116,7 +116,7 @@ def _droppable(report: Report) -> list[_At]:
 
 def _least(report: Report, droppable: Sequence[_At], limit: int) -> int:
     """How many rows must go at least: no text gets shorter by being escaped, so nothing too long is ever rendered."""
-    total = sum(_length(row) for table in report.tables for row in table.rows)
+    total = sum(map(len, report.notes)) + sum(_length(row) for table in report.tables for row in table.rows)
     for number, (table, row) in enumerate(droppable):
         if total <= limit:
             return number

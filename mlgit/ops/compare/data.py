@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mlgit.model.report import Cell, Mark, Report, Row, Table, count
 from mlgit.ops.compare.contents import Version, opened, version_in_git
 from mlgit.ops.compare.difference import MARKS, Differences, OutputChange, find_differences
-from mlgit.ops.compare.tables import Columns, Facts, is_image, is_table, read_facts
+from mlgit.ops.compare.tables import Columns, Facts, cost, is_image, is_table, read_facts
 
 if TYPE_CHECKING:
     from mlgit.repo import Repo
@@ -26,7 +26,7 @@ COLUMNS: Final = ("path", "old_size", "new_size", "added", "removed", "changed",
 MAX_FILES: Final = 50
 """Files that a report looks into."""
 MAX_TOTAL: Final = 512 << 20
-"""Bytes of files that a report looks into."""
+"""Bytes of tables that a report reads."""
 MAX_LISTED: Final = 10
 """Tables of one folder that get a row of their own."""
 _NAMES: Final = 5
@@ -78,7 +78,7 @@ class _Look:
     def facts(self, pair: _Pair) -> tuple[Facts, Facts]:
         """What is known of both sides; nothing of one that is absent, or beyond the bounds."""
         sides = [one for one in pair if one is not None]
-        size = sum(one.size for one in sides)
+        size = sum(cost(one.path, one.size) for one in sides)
         if self.files >= MAX_FILES or self.size + size > MAX_TOTAL:
             self.beyond += 1
             return Facts(), Facts()
@@ -91,7 +91,9 @@ class _Look:
 
     def _read(self, one: Version) -> Facts | None:
         with opened(self.repo, one) as file:
-            return None if file is None else read_facts(file, one.path, one.size)
+            if file is None:
+                return Facts() if one.entry is None else None  # in Git, it is a link
+            return read_facts(file, one.path, one.size)
 
     @property
     def notes(self) -> tuple[str, ...]:

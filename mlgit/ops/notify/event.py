@@ -129,4 +129,4 @@ def _cells(table: Table, row: Row) -> list[tuple[str, Any]]:
 
 
 def _clean(text: str, limit: int) -> str:
-    return shortened(redact(visible(text)), limit)
+    return shortened(redact(visible(text[: 2 * limit])), limit)  # cut before too: `redact` is slow on long words

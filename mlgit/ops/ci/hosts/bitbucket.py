@@ -70,7 +70,7 @@ class Bitbucket:
 
     def comments(self, number: int) -> Iterator[Comment]:
         """See `Host`; deleted ones and those on a line of code are left out."""
-        found = self._client.pages(self._notes(number), [("pagelen", "100"), ("sort", "created_on")])
+        found = self._client.pages(self._notes(number), [("pagelen", "100")])
         return (
             self._comment(one) for one in found if not mapping(one).get("deleted") and not mapping(one).get("inline")
         )

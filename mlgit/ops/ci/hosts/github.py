@@ -171,8 +171,8 @@ class GitHub:
         """See `Host`; a fork's commit is found by its branch alone."""
         try:
             found = list(self._client.pages(f"{self._repo}{path('commits', commit(sha), 'pulls')}", _PAGE))
-        except StatusError as error:
-            if not only(error, 404, 409, 422):  # such a commit is not here
+        except (StatusError, ForbiddenError) as error:  # no such commit is here, or commits may not be read
+            if not only(error, 404, 409, 422) and not (isinstance(error, ForbiddenError) and branch):
                 raise
             found = []
         if owner and branch:
