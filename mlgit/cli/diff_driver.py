@@ -117,5 +117,5 @@ def _stores(cwd: Path, file: Path) -> Iterator[Store]:
 def _store(root: Path) -> Iterator[Store]:
     from mlgit.repo import Repo
 
-    with contextlib.suppress(MlgitError):  # a root with a malformed configuration has no cache to ask
+    with contextlib.suppress(MlgitError, OSError):  # a root that is malformed or not on disk has no cache to ask
         yield Repo(root).workspace.store

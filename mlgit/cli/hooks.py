@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from mlgit.cli import drivers, render
+from mlgit.cli import render
 from mlgit.cli.options import DryRun, Json
 from mlgit.cli.program import leave_git_surroundings, program
 from mlgit.cli.session import Session, session_of
@@ -40,6 +40,7 @@ def install(
     dry_run: DryRun = False,
 ) -> None:
     """Put mlgit's hooks beside the ones that are there, and let Git merge and show locks and pointers by it."""
+    from mlgit.cli import drivers
     from mlgit.ops.ci import install as installing
 
     session = session_of(context)

@@ -99,8 +99,9 @@ def notify_failure(session: Session, kind: str, what: Report | str, *, link: str
 
 
 def for_commands(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables without those that name a target, which commands of stages have no use for."""
-    return {name: value for name, value in environment.items() if not name.startswith(f"{_VARIABLES}_")}
+    """The variables without those that name a target, and mlgit's own token, which stages have no use for."""
+    own = (f"{_VARIABLES}_", "MLGIT_TOKEN")
+    return {name: value for name, value in environment.items() if not name.startswith(own)}
 
 
 def targets(session: Session) -> tuple[Target, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlgit.cli.session import Session
 from mlgit.errors import InvalidError
-from mlgit.model.report import Cell, Mark, Report, Row, Table, Verdict, format_bytes, ordered, show, to_json
+from mlgit.model.report import BYTES, Cell, Mark, Report, Row, Table, Verdict, format_bytes, ordered, show, to_json
 
 if TYPE_CHECKING:
     from mlgit.errors import MlgitError
@@ -40,7 +40,6 @@ _COLORS: Final = {
     Mark.SAME: "2",
     Mark.INFO: "",
 }
-_BYTES: Final = frozenset({"size", "old_size", "new_size", "bytes", "new_bytes", "logical", "unique", "cache"})
 _PATHS: Final = frozenset({"path", "from", "named_by"})
 _MALFORMED: Final = "mend it there; `git diff` shows what changed since the last commit"
 _VERDICTS: Final = {
@@ -164,7 +163,7 @@ def _head(column: str) -> str:
 
 
 def _cell(session: Session, cell: Cell, column: str) -> str:
-    if column in _BYTES and isinstance(cell, int):
+    if column in BYTES and isinstance(cell, int):
         return format_bytes(cell)
     if column in _PATHS and isinstance(cell, str):
         cell = session.shown(cell)

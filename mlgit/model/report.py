@@ -15,6 +15,8 @@ from typing import Any, Final
 
 Cell = str | int | float | bool | None
 VERSION: Final = 1
+BYTES: Final = frozenset({"size", "old_size", "new_size", "bytes", "new_bytes", "logical", "unique", "cache"})
+"""Columns whose numbers are bytes."""
 
 
 class Mark(Enum):

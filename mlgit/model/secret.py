@@ -18,7 +18,7 @@ _INSIDE: Final = re.compile(r"secret|token|password|connection_?string|private_?
 _USERINFO: Final = re.compile(r"://([^\s/:@]*):\S*@")
 _BARE_USER: Final = re.compile(r"(https?)://[^\s/:@]+@", re.IGNORECASE)
 _ASSIGNED: Final = re.compile(
-    r"((?:\b(?:sig|sas|key|pwd|passwd|signature)|[\w.-]*(?:secret|token|password|credential|signature|"
+    r"((?:\b(?:sig|sas|key|pwd|passwd|signature)|(?:secret|token|password|credential|signature|"
     r"access_?key(?:_?id)?|account_?key|api_?key))[\"']?\s*[=:]\s*[\"']?)[^\s&;,\"'<>)}]+",
     re.IGNORECASE,
 )

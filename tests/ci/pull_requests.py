@@ -21,7 +21,7 @@ A description's keys:
     depth                as fetch-depth; 0 is all
     remote               gone: the host answers no more once the clone is made
     labels, fork, token  of the pull request
-    cache                whether the runner has the developer's cache, for commands that need no data
+    first                mlgit commands that the job runs before
     arguments, folder    of `mlgit ci`
     expect               verdict, exit; `says` and `never`: what the Markdown, or the output, has and has not
 """
@@ -217,8 +217,6 @@ class _Build:
         _git(self.runner, "checkout", "-q", "--force", *ref)
         if self._said.get("remote") == "gone":
             _git(self.runner, "remote", "set-url", "origin", (self.place / "gone.git").as_uri())
-        if self._said.get("cache"):
-            shutil.copytree(self.project / ".mlgit/cache", self.runner / ".mlgit/cache")
 
     def _checked_out(self) -> tuple[list[str], str]:
         """Words of `git checkout`, and what is fetched for it."""
@@ -240,6 +238,9 @@ class _Build:
         variables = {**self._variables(), **more}
         variables |= {"GITHUB_STEP_SUMMARY": str(out["summary.md"]), "GITHUB_OUTPUT": str(out["outputs"])}
         folder = self.runner / self._said.get("folder", ".")
+        for line in self._said.get("first", ()):
+            code, output = _run(folder, shlex.split(line), {})
+            assert code == 0, f"mlgit {line}: exit {code}\n{output}"
         code, output = _run(folder, ["ci", *words, *given], variables)
         texts = {name: _text(file) for name, file in out.items()}
         report = json.loads(texts["report.json"]) if texts["report.json"] else {}

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 from actions_runner import ROOT
-from openapi import TOKEN, GitHubState
+from openapi import SLUG, TOKEN, GitHubState
 from pulls import NUMBER, STAGES, event, git, mlgit
 
+from mlgit.ops.gates.evaluate import ACCEPT
 from mlgit.repo import Repo
 
 FILE = ROOT / "action.yml"
@@ -190,6 +191,20 @@ def test_one_comment_is_written_and_kept_current(pull, hub: GitHubState) -> None
     assert TOKEN not in ran.log + ran.summary
 
 
+def test_the_token_does_not_reach_commands_of_stages(repo: Repo, pull, hub: GitHubState, tmp_path: Path) -> None:
+    mlgit(repo.root, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    command = f"""env > {tmp_path}/seen; echo "{{\\"accuracy\\": 0.9}}" > metrics.json"""
+    stages = STAGES.replace('"true"', f"'{command}'")
+    made = pull({"mlgit.yaml": stages})
+    made.github["api_url"] = hub.server.address
+    ran = made.run(repro="true", comment="true", pull="false")
+    assert ran.code == 0, ran.log
+    assert hub.comments[NUMBER]
+    seen = (tmp_path / "seen").read_text()
+    assert "PATH=" in seen
+    assert TOKEN not in seen
+
+
 def test_a_check_run_is_made_where_it_is_asked_for(pull, hub: GitHubState) -> None:
     made = pull({"metrics.json": '{"accuracy": 0.80}'})
     made.github["api_url"] = hub.server.address
@@ -215,6 +230,20 @@ def test_a_forks_token_does_not_change_the_verdict(pull, hub: GitHubState, token
     ran = made.run(comment="true", allow_stale="true", token=token)
     assert (ran.code, ran.outputs["verdict"]) == (0, "pass"), ran.log
     assert not hub.comments
+
+
+@pytest.mark.parametrize("labels", [[], [ACCEPT]], ids=["no label", "accepted"])
+def test_a_merge_queue_asks_for_the_labels(pull, hub: GitHubState, labels: list[str]) -> None:
+    made = pull({"metrics.json": '{"accuracy": 0.80}', "mlgit.yaml": STAGES.replace("0.01", "0.50")})
+    hub.labels[NUMBER] = labels
+    base, head = made.event["pull_request"]["base"]["sha"], made.github["sha"]
+    ref = f"refs/heads/gh-readonly-queue/main/pr-{NUMBER}-{base}"
+    group = {"base_sha": base, "head_sha": head, "base_ref": "refs/heads/main", "head_ref": ref}
+    made.event = {"action": "checks_requested", "merge_group": group, "repository": {"full_name": SLUG}}
+    made.github.update(event_name="merge_group", ref=ref, api_url=hub.server.address, base_ref="", head_ref="")
+    ran = made.run(allow_stale="true")
+    assert ran.code == (0 if labels else 1), ran.log
+    assert hub.server.methods() == ["GET"]
 
 
 # -- what the file says ----------------------------------------------------------------------------

@@ -202,6 +202,14 @@ def test_a_forks_token_is_refused_with_what_to_do(hub: GitHubState, clock: Clock
     assert "workflow_run" in str(caught.value.hint) and TOKEN not in f"{caught.value} {caught.value.hint}"
 
 
+def test_a_token_that_may_not_comment_still_judges(hub: GitHubState, clock: Clock) -> None:
+    assert hub.server
+    hub.server.faults.append(Fault("POST", "/comments", Reply(403, {"message": "Resource not accessible"})))
+    with pytest.raises(AuthError, match="comments"):
+        publish(host(hub, clock), report(), number=7, sha=SHA)
+    assert [run["conclusion"] for run in hub.runs] == ["success"]
+
+
 def test_a_link_or_a_path_that_github_refuses_is_left_out(hub: GitHubState, clock: Clock) -> None:
     rows = [Row(("m", 1, 2), Mark.FAIL, "", where) for where in ("../x:1", "/etc/passwd:1", "", "a/b.json")]
     publish(host(hub, clock), report(*rows, verdict=Verdict.FAIL), sha=SHA, link="javascript:alert(1)")

@@ -18,7 +18,7 @@ BLOCKED = "more than 5.0 MiB"
 
 
 def run(*words: str, cwd: Path, home: Path) -> tuple[int, str]:
-    environment = {**os.environ, "PRE_COMMIT_HOME": str(home), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = {**os.environ, "PRE_COMMIT_HOME": str(home), "PIP_NO_COMPILE": "1"}
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr

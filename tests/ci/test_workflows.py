@@ -195,13 +195,13 @@ class Job:
         return self.runner.workflow(self.folder / name, job, event, **github)
 
 
-def test_a_pull_request_is_judged_without_a_token(written: Path, evaluator: Evaluator, tmp_path: Path) -> None:
+def test_a_pull_request_is_judged_and_the_report_kept(written: Path, evaluator: Evaluator, tmp_path: Path) -> None:
     made = Job(evaluator, written, tmp_path, exit_code=1)
     run = made.run("mlgit.yml", "report", {"pull_request": {"number": 1}}, event_name="pull_request", token="secret")
     assert run.code == 1
     assert f"python -m pip install --quiet --disable-pip-version-check -- {NEEDED}\n" in run.log
     assert f"mlgit ci --output={made.runner.temp}/mlgit-report/report.json" in run.log
-    assert "token: \n" in run.log
+    assert "token: secret\n" in run.log
     checkout, upload = made.runner.used
     assert checkout["with"]["persist-credentials"] == "false"
     assert upload["with"]["path"] == f"{made.runner.temp}/mlgit-report/"

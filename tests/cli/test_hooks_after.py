@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_nothing_to_do_prints_nothing_and_reads_no_pointer(project: Project) -> 
     project.write("data.mlgit", "malformed")
     assert project.mlgit("hooks", "run", "post-checkout", "HEAD~1", "HEAD", "1") == ""
     assert project.mlgit("hooks", "run", "post-checkout", "other", "HEAD", "0") == ""
+
+
+@pytest.mark.parametrize("name", ["post-checkout", "pre-commit"])
+def test_a_hook_without_work_imports_little(name: str, project: Project) -> None:
+    project.git("add", "-A")
+    text = (
+        f"import sys; from mlgit.cli.main import run; code = run(['hooks', 'run', {name!r}, 'HEAD', 'HEAD', '1']);"
+        "print(code, sorted({'git', 'yaml', 'fsspec', 'sqlite3', 'rich', 'mlgit.repo'} & set(sys.modules)))"
+    )
+    assert project.run(sys.executable, "-c", text) == "0 []\n"
 
 
 def test_single_files_leave_data_alone(project: Project) -> None:

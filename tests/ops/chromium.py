@@ -42,7 +42,7 @@ class Browser:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=place,
+            preexec_fn=place,  # noqa: PLW1509
             pass_fds=(3, 4, to_browser, from_browser),
             start_new_session=True,
         )

@@ -73,6 +73,11 @@ def test_the_event():
     }
 
 
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_every_verdict_has_words(verdict):
+    assert Event("gate", Report("gate", "Gate", (), verdict), "p", "").headline.startswith("p: Gate ")
+
+
 def test_the_event_is_bounded_and_holds_no_credential():
     huge = event(rows=500, text="x" * 10_000, notes=("y" * 10_000, "see https://me:hunter22@host/x") * 50)
     text = json.dumps(as_value(huge))
@@ -450,9 +455,12 @@ def test_telling_nobody_changes_no_exit_code(repo, mlgit, hook):
 def test_a_target_from_variables(repo, mlgit, hook, monkeypatch):
     monkeypatch.setenv("MLGIT_NOTIFY_URL", hook.url)
     monkeypatch.setenv("MLGIT_NOTIFY_FORMAT", "slack")
-    (repo.root / "mlgit.yaml").write_text('stages:\n  train:\n    cmd: test -z "$MLGIT_NOTIFY_URL" || exit 4; exit 3\n')
+    (repo.root / "mlgit.yaml").write_text(
+        'stages:\n  train:\n    cmd: test -z "$MLGIT_NOTIFY_URL" && touch clean; exit 3\n'
+    )
     done = mlgit("repro", cwd=repo.root, code=17)
-    assert "exit code 3" in done.err
+    assert (repo.root / "clean").exists()
+    assert SECRET not in done.out + done.err
     assert hook.heard[0][2]["blocks"][0]["type"] == "header"
     monkeypatch.setenv("MLGIT_NOTIFY_FORMAT", "pigeon")
     done = mlgit("repro", cwd=repo.root, code=17)

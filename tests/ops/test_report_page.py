@@ -52,6 +52,11 @@ def test_failing_rows_come_first_and_unchanged_ones_are_folded():
     assert ">-1<" in page
 
 
+def test_every_verdict_has_words():
+    for verdict in set(Verdict) - {Verdict.NONE}:
+        assert '<p class="verdict ' in report_page(Report("x", "T", (), verdict))
+
+
 @pytest.mark.parametrize(
     ("verdict", "words"),
     [(Verdict.PASS, "passed"), (Verdict.FAIL, "failed"), (Verdict.NOT_EVALUABLE, "could not be evaluated")],

@@ -10,6 +10,7 @@ Whatever a report says may come from a stranger: no text of it may become a work
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -64,7 +65,7 @@ def body(report: Report, *, limit: int, link: str = "", key: str = KEY, html: bo
         UsageError: `key` is not a name (`marker`).
     """
     head = marker(key, html=html) + "\n\n"
-    droppable = _droppable(report)
+    report, droppable = _noted(report, limit), _droppable(report)
     folded = 0 if html else sum(row.mark is Mark.SAME for table in report.tables for row in table.rows)
     low, high = max(folded, _least(report, droppable, limit)), len(droppable)
     if size(_with(report, droppable[:low], head, link)) > limit:
@@ -112,6 +113,13 @@ def _droppable(report: Report) -> list[_At]:
     rows = [(at, place, row.mark) for at, table in enumerate(report.tables) for place, row in enumerate(table.rows)]
     rows.reverse()
     return [(at, place) for marks in _EXPENDABLE for at, place, mark in rows if mark in marks]
+
+
+def _noted(report: Report, limit: int) -> Report:
+    """`report` without the notes that begin where no comment reaches; `cut` says that something is missing."""
+    ends = itertools.accumulate(map(len, report.notes))
+    notes = tuple(note for note, end in zip(report.notes, ends, strict=True) if end - len(note) <= limit)
+    return dataclasses.replace(report, notes=notes)
 
 
 def _least(report: Report, droppable: Sequence[_At], limit: int) -> int:

@@ -10,9 +10,9 @@ from typing import Final
 from mlgit.git import Git
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Report
+from mlgit.ops.ci.checks import STAGE_FILE
 
 CONFIG: Final = ".mlgit/config.yaml"
-STAGE_FILE: Final = "mlgit.yaml"
 
 
 def roots(git: Git) -> dict[str, bool]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from mlgit.model import glob
 from mlgit.model.report import Report, Row, Table, count
-from mlgit.ops.compare.difference import MARKS, Differences, above, find_differences
+from mlgit.ops.compare.difference import Differences, above, find_differences
+from mlgit.ops.compare.outputs import MARKS
 
 if TYPE_CHECKING:
     from mlgit.model.stage import Stage

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from mlgit.ops.compare.predictions import Array, Examples, as_text
 from mlgit.ops.compare.scores import Metric, group_values
+
+_ROUNDING: Final = 1e-12
 
 Statistic = Callable[[Array], Array]
 """From counts, (samples, kinds), to a number for each sample."""
@@ -64,7 +67,14 @@ def _kinds(*columns: Array) -> tuple[list[Array], Array]:
 def _joined(statistic: Callable[[int], Statistic]) -> Statistic:
     """Head minus base; `statistic` gives that of a side, 0 for the base."""
     base, head = statistic(0), statistic(1)
-    return lambda counts: head(counts) - base(counts)
+    return lambda counts: subtracted(base(counts), head(counts))
+
+
+def subtracted(base: Array, head: Array) -> Array:
+    """Head minus base, 0 where they differ only because sums were rounded: an interval may end at 0 exactly."""
+    import numpy as np
+
+    return np.where(np.isclose(base, head, rtol=_ROUNDING, atol=0), 0.0, head - base)
 
 
 def _codes(*columns: Array) -> list[Array]:

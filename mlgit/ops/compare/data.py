@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from mlgit.model.report import Cell, Mark, Report, Row, Table, count
 from mlgit.ops.compare.contents import Version, opened, version_in_git
-from mlgit.ops.compare.difference import MARKS, Differences, OutputChange, find_differences
+from mlgit.ops.compare.difference import Differences, find_differences
+from mlgit.ops.compare.outputs import MARKS, OutputChange
 from mlgit.ops.compare.tables import Columns, Facts, cost, is_image, is_table, read_facts
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from mlgit.errors import MlgitError
 from mlgit.model.report import Mark, Report, Row, Table, count
 from mlgit.ops.compare.contents import Version, opened, version_in_git
-from mlgit.ops.compare.difference import MARKS, Differences, OutputChange, find_differences
+from mlgit.ops.compare.difference import Differences, find_differences
 from mlgit.ops.compare.headers import PICKLED, Header, has_header, is_pickle, name_of, read_header
+from mlgit.ops.compare.outputs import MARKS, OutputChange
 from mlgit.work.difference import entry_of
 
 if TYPE_CHECKING:

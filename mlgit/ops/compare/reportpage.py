@@ -15,7 +15,7 @@ from importlib import resources
 from typing import Final
 from urllib.parse import urlsplit
 
-from mlgit.model.report import ORDER, Cell, Mark, Report, Row, Table, Verdict, count, ordered, show
+from mlgit.model.report import BYTES, ORDER, Cell, Mark, Report, Row, Table, Verdict, count, format_bytes, ordered, show
 from mlgit.ops.compare.figuresection import figures_section
 from mlgit.ops.compare.markup import safe, scrolled, shortened
 from mlgit.ops.compare.plots import Figure
@@ -39,6 +39,7 @@ _VERDICTS: Final = {
     Verdict.PASS: ("yes", "✓ passed"),
     Verdict.FAIL: ("no", "✗ failed"),
     Verdict.NOT_EVALUABLE: ("unknown", "! could not be evaluated"),
+    Verdict.NOT_COMPARABLE: ("unknown", "! not comparable"),
     Verdict.MISSING: ("no", "✗ objects are missing"),
     Verdict.DAMAGED: ("no", "✗ objects are damaged"),
 }
@@ -147,6 +148,9 @@ def _rows(table: Table, rows: Sequence[Row], label: str) -> str:
     """One scrollable table; columns in which no row has anything are left out."""
     shown = rows[:_MAX_ROWS]
     used = [at for at, _ in enumerate(table.columns) if any(row.cells[at] is not None for row in shown)]
+    one = _one_file(table, shown)
+    if one:
+        used.remove(table.columns.index("file"))
     kinds = {at: _kind(row.cells[at] for row in shown) for at in used}
     marked = any(row.mark in _SYMBOLS for row in shown)
     head = '<th scope="col">result</th>' if marked else ""
@@ -156,7 +160,17 @@ def _rows(table: Table, rows: Sequence[Row], label: str) -> str:
     body = "".join(_row(table, row, kinds, marked=marked) for row in shown)
     left = len(rows) - len(shown)
     more = f'<p class="quiet">and {count(left, "more row")}; the JSON has them all</p>\n' if left else ""
-    return scrolled(label, f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>") + more
+    in_file = f'<p class="quiet">{safe(shortened(one))}</p>\n' if one else ""
+    return in_file + scrolled(label, f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>") + more
+
+
+def _one_file(table: Table, rows: Sequence[Row]) -> str:
+    """The file that all rows are about, which then needs no column; empty if there are several or none."""
+    if "file" not in table.columns or len(table.columns) == 1:
+        return ""
+    found = {row.cells[table.columns.index("file")] for row in rows}
+    one = found.pop()
+    return one if isinstance(one, str) and not found else ""
 
 
 def _kind(cells: Iterable[Cell]) -> str:
@@ -172,10 +186,15 @@ def _row(table: Table, row: Row, kinds: dict[int, str], *, marked: bool) -> str:
     mark = f"{_SYMBOLS[row.mark]} {name}" if row.mark in _SYMBOLS else ""
     cells = f'<td class="m {name}">{mark}</td>' if marked else ""
     cells += "".join(
-        f"<td{kind}>{safe(shortened(show(table.columns[at], row.cells[at])))}</td>" for at, kind in kinds.items()
+        f"<td{kind}>{safe(shortened(_shown(table.columns[at], row.cells[at])))}</td>" for at, kind in kinds.items()
     )
-    place = f' <span class="quiet">{safe(shortened(row.where))}</span>' if row.where else ""
+    told = row.where if row.mark in (Mark.FAIL, Mark.WARN) else ""
+    place = f' <span class="quiet">{safe(shortened(told))}</span>' if told else ""
     if not row.note and not place:
         return f"<tr>{cells}</tr>\n"
     width = len(kinds) + marked
     return f'<tr>{cells}</tr>\n<tr class="more"><td colspan="{width}"><div>{_note(row.note)}{place}</div></td></tr>\n'
+
+
+def _shown(column: str, cell: Cell) -> str:
+    return format_bytes(cell) if column in BYTES and isinstance(cell, int) else show(column, cell)

@@ -18,7 +18,7 @@ from mlgit.model.relpath import RelPath
 from mlgit.model.report import count
 from mlgit.model.stage import Predictions
 from mlgit.ops.compare import predictions as tables
-from mlgit.ops.compare.counted import Counted, difference
+from mlgit.ops.compare.counted import Counted, difference, subtracted
 from mlgit.ops.compare.files import naming, read_values, stage_files
 from mlgit.ops.compare.predictions import Examples, as_text
 from mlgit.ops.compare.ranktest import shift
@@ -223,7 +223,7 @@ def _recomputed(
         problem = next(filter(None, map(_mismatch, (base[0], head[0]), values)), None)
         if problem is None:
             older, newer = map(float, values)
-            return metric, newer - older
+            return metric, float(subtracted(older, newer))
         problems.append(problem)
     raise _NoAnswerError(problems[0])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Report, Row, Table, count
-from mlgit.ops.compare.difference import MARKS, output_changes
+from mlgit.ops.compare.outputs import MARKS, output_changes
 from mlgit.repo import Repo
 from mlgit.work.difference import Change
 from mlgit.work.snapshot import Snapshot

@@ -25,6 +25,7 @@ _WORDS: Final = {
     Verdict.PASS: "passed",
     Verdict.FAIL: "failed",
     Verdict.NOT_EVALUABLE: "could not be evaluated",
+    Verdict.NOT_COMPARABLE: "is not comparable",
     Verdict.MISSING: "objects are missing",
     Verdict.DAMAGED: "objects are damaged",
     Verdict.NONE: "has news",

@@ -129,8 +129,16 @@ def publish(
         UsageError: `key` cannot name a comment.
     """
     text = body(report, limit=host.limit, link=link, key=key, html=host.html)
-    comment = None if number is None else stick(host, number, text, key=key)
-    return Published(comment, None if sha is None else host.check(sha, report, key=key, link=link))
+
+    def judge() -> Done | None:
+        return None if sha is None else host.check(sha, report, key=key, link=link)
+
+    try:
+        comment = None if number is None else stick(host, number, text, key=key)
+    except ForbiddenError:
+        judge()  # a token may be allowed the one and not the other
+        raise
+    return Published(comment, judge())
 
 
 def stick(host: Host, number: int, text: str, *, key: str = KEY) -> Done:
