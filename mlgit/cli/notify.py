@@ -70,8 +70,8 @@ def _try(session: Session, wanted: list[Target], event: Event) -> None:
             render.say(session, f"told {target.place}")
         except MlgitError as error:
             failures.append(error)
-    for error in failures[1:]:
-        render.fail(error, session)
+    for failure in failures[1:]:
+        render.fail(failure, session)
     if failures:
         raise failures[0]
 
@@ -91,11 +91,11 @@ def notify_failure(session: Session, kind: str, what: Report | str, *, link: str
         from mlgit.ops.notify.send import notify as tell
 
         event = _event(session, kind, what, link)
-        failures = tell(wanted, event, environment=session.environment, folder=session.repo.root)
+        failures: list[MlgitError] = tell(wanted, event, environment=session.environment, folder=session.repo.root)
     except MlgitError as error:
         failures = [error]
-    for error in failures:
-        render.say(session, f"warning: nobody was told: {error.message}")
+    for failure in failures:
+        render.say(session, f"warning: nobody was told: {failure.message}")
 
 
 def for_commands(environment: Mapping[str, str]) -> dict[str, str]:

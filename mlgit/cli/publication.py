@@ -138,7 +138,7 @@ def publish(session: Session, run: Run, report: Report, *, comment: bool, check:
             link=run.link,
         )
     except (AuthError, RemoteError) as error:
-        render.say(session, f"warning: not posted: {error.message}")
+        render.say(session, f"warning: not everything was posted: {error.message}")
         render.say(session, f"hint: {error.hint}")
     else:
         told(session, done)

@@ -23,7 +23,8 @@ A description's keys:
     labels, fork, token  of the pull request
     first                mlgit commands that the job runs before
     arguments, folder    of `mlgit ci`
-    expect               verdict, exit; `says` and `never`: what the Markdown, or the output, has and has not
+    expect               verdict, exit; `says`: what the Markdown or the output has; `never`: what the Markdown has not,
+                         or the output where there is no report; `comment`: the golden is a comment of so many bytes
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -84,6 +85,10 @@ class Scenario:
         return self.folder / "report.md"
 
     @property
+    def annotations(self) -> Path:
+        return self.folder / "annotations.txt"
+
+    @property
     def event(self) -> str:
         return str(self.said.get("event") or "")
 
@@ -96,24 +101,21 @@ class Scenario:
         return int(self.said["expect"]["exit"])
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
-    """What `mlgit ci` gave.
+    """What `mlgit ci` gave: its texts have words for commit ids, and for the folder.
 
     Attributes:
-        markdown: with words for commit ids, and for the folder.
-        report: the JSON; empty where there is none.
+        json: empty where there is no report.
         output: stdout and stderr.
-        words: commit id → word.
     """
 
     code: int
     markdown: str
-    report: dict[str, Any]
+    json: str
     output: str
     summary: str
     outputs: str
-    words: dict[str, str] = field(default_factory=dict)
 
 
 def scenarios() -> list[Scenario]:
@@ -132,18 +134,17 @@ def template(folder: Path) -> Path:
     return folder
 
 
-def play(scenario: Scenario, place: Path, start: Path, **variables: str) -> Outcome:
+def play(scenario: Scenario, place: Path, start: Path) -> Outcome:
     """Build the pull request in `place`, and judge it as its job would.
 
     Args:
         start: a fresh mlgit repository (`template`).
-        variables: more of the job's environment.
     """
     made = _Build(scenario, place)
     made.develop(start)
     made.publish()
     made.check_out()
-    return made.judge(variables)
+    return made.judge()
 
 
 class _Build:
@@ -231,11 +232,11 @@ class _Build:
             return [self.ids["change"]], self.ids["change"]
         return ["-b", "change", "refs/remotes/pull/1/head"], "+refs/pull/1/head:refs/remotes/pull/1/head"
 
-    def judge(self, more: Mapping[str, str]) -> Outcome:
+    def judge(self) -> Outcome:
         out = {name: self.place / name for name in ("report.json", "report.md", "summary.md", "outputs")}
         words = [f"--output={out['report.json']}", f"--markdown={out['report.md']}"]
         given = [str(word).format(**self.ids) for word in self._said.get("arguments", ())]
-        variables = {**self._variables(), **more}
+        variables = self._variables()
         variables |= {"GITHUB_STEP_SUMMARY": str(out["summary.md"]), "GITHUB_OUTPUT": str(out["outputs"])}
         folder = self.runner / self._said.get("folder", ".")
         for line in self._said.get("first", ()):
@@ -243,9 +244,8 @@ class _Build:
             assert code == 0, f"mlgit {line}: exit {code}\n{output}"
         code, output = _run(folder, ["ci", *words, *given], variables)
         texts = {name: _text(file) for name, file in out.items()}
-        report = json.loads(texts["report.json"]) if texts["report.json"] else {}
-        masked = self._mask(texts["report.md"])
-        return Outcome(code, masked, report, self._mask(output), texts["summary.md"], texts["outputs"], self._words)
+        shown = (self._mask(text) for text in (texts["report.md"], texts["report.json"], output))
+        return Outcome(code, *shown, texts["summary.md"], texts["outputs"])
 
     def _variables(self) -> dict[str, str]:
         if not self._event:
@@ -254,6 +254,7 @@ class _Build:
         file.write_text(json.dumps(self._payload()), encoding="utf-8")
         common = {
             "CI": "true",
+            "GITHUB_ACTIONS": "true",
             "GITHUB_EVENT_NAME": self._event,
             "GITHUB_EVENT_PATH": str(file),
             "GITHUB_API_URL": "https://api.github.com",
@@ -286,13 +287,9 @@ class _Build:
             payload["repository"] |= {"default_branch": "main"}
         return payload
 
-    @property
-    def _words(self) -> dict[str, str]:
-        return {sha: name for name, sha in self.ids.items()}
-
     def _mask(self, text: str) -> str:
         """`text` with words for this run's commits and folder: a whole id, or the first twelve or seven digits."""
-        for sha, word in self._words.items():
+        for word, sha in self.ids.items():
             for digits in (40, 12, 7):
                 text = text.replace(sha[:digits], f"‹{word}›")
         return text.replace(str(self.place), "‹here›")

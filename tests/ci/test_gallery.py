@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import re
+import json
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from actions_runner import find_commands
 from pull_requests import HERE, INDEX, Outcome, Scenario, play, scenarios, template
 
 from mlgit.model.reportfile import decode
@@ -19,7 +20,6 @@ from mlgit.ops.ci.comment import body, size
 ALL = scenarios()
 LIMIT = 65_536
 _LIST = HERE / "README.md"
-_COMMAND = re.compile(r"^::", re.MULTILINE)
 
 
 @pytest.fixture(scope="session")
@@ -33,35 +33,45 @@ def test_pull_request(scenario: Scenario, tmp_path: Path, start: Path) -> None:
         pytest.skip("@octokit/webhooks-examples is not in .npm-tests")
     found = play(scenario, tmp_path, start)
     _check(scenario, found)
-    if found.report:
-        assert found.markdown == scenario.golden.read_text(encoding="utf-8")
-    else:
-        assert not scenario.golden.exists()
+    for file, text in _goldens(scenario, found).items():
+        assert text == (file.read_text(encoding="utf-8") if file.exists() else ""), file.name
 
 
 def _check(scenario: Scenario, found: Outcome) -> None:
     expect = scenario.said["expect"]
-    verdict = found.report.get("verdict", "none: it ended with an error")
+    verdict = json.loads(found.json)["verdict"] if found.json else "none: it ended with an error"
     assert (verdict, found.code) == (scenario.verdict, scenario.exit), found.output
-    seen = found.markdown + found.output
     for text in expect.get("says", ()):
-        assert text in seen, f"not said: {text}\n{seen}"
+        assert text in found.markdown + found.output, f"not said: {text}\n{found.markdown}{found.output}"
     for text in expect.get("never", ()):
-        assert text not in seen, f"said: {text}\n{seen}"
+        assert text not in (found.markdown or found.output), f"said: {text}\n{found.markdown or found.output}"
     assert "Traceback" not in found.output
-    if found.report:
-        _check_published(found)
+    if scenario.event:
+        obeyed = {command.name for command in find_commands(found.output)}
+        assert obeyed <= {"stop-commands", "error", "warning"}
+    if found.json:
+        assert size(_comment(found, LIMIT)) <= LIMIT
+        assert found.summary
+        assert not scenario.event or f"verdict={verdict}\nexit-code={found.code}\n" in found.outputs
 
 
-def _check_published(found: Outcome) -> None:
-    """The summary is the report, outputs are two plain lines, and the comment fits where it goes."""
-    assert f"verdict={found.report['verdict']}\nexit-code={found.code}\n" in found.outputs
-    assert found.summary
-    import json
+def _goldens(scenario: Scenario, found: Outcome) -> dict[Path, str]:
+    """What is kept of a run: the report, and what GitHub shows beside the files it names."""
+    room = scenario.said["expect"].get("comment")
+    shown = [one for one in find_commands(found.output) if one.name in ("error", "warning")] if scenario.event else []
+    lines = [
+        f"{one.properties.get('file', 'nowhere')}:{one.properties.get('line', '')} {one.name}: "
+        f"{one.properties['title']}\n    {one.message}\n"
+        for one in shown
+    ]
+    return {
+        scenario.golden: _comment(found, room) if room else found.markdown,
+        scenario.annotations: "".join(lines),
+    }
 
-    comment = body(decode(json.dumps(found.report).encode(), "report.json"), limit=LIMIT, link="https://example.org/1")
-    assert size(comment) <= LIMIT
-    assert comment.startswith("<!-- mlgit: report -->\n")
+
+def _comment(found: Outcome, limit: int) -> str:
+    return body(decode(found.json.encode(), "report.json"), limit=limit, link="https://example.org/runs/1")
 
 
 def test_the_list_is_current() -> None:
@@ -72,9 +82,9 @@ def _listed() -> str:
     lines = [
         "# Pull requests, and what becomes of them",
         "",
-        "Each folder holds a pull request (`scenario.yaml`) and the report that `mlgit ci` makes of it (`report.md`).",
-        "The tests build each as real Git repositories and compare. `python tests/ci/test_gallery.py` writes the reports",
-        "and this list.",
+        "Each folder holds a pull request (`scenario.yaml`), the report that `mlgit ci` makes of it (`report.md`), and what",
+        "GitHub shows beside the files (`annotations.txt`). The tests build each as real Git repositories and compare.",
+        "`python tests/ci/test_gallery.py` writes the reports and this list.",
         "",
         "| pull request | verdict | exit code |",
         "|---|---|---:|",
@@ -96,8 +106,11 @@ def main(names: list[str]) -> int:
             place = Path(folder) / one.name
             place.mkdir()
             found = play(one, place, start)
-            if found.report:
-                one.golden.write_text(found.markdown, encoding="utf-8")
+            for file, text in _goldens(one, found).items():
+                if text:
+                    file.write_text(text, encoding="utf-8")
+                else:
+                    file.unlink(missing_ok=True)
             try:
                 _check(one, found)
             except AssertionError as error:

@@ -1,7 +1,8 @@
 """An event as a message for Slack's incoming webhooks, and for what speaks their format.
 
 Limits are Slack's own: 3,000 characters in a section, 150 in a header, 50 blocks in a message. Names and values stand
-in plain text, where asterisks and colons mean nothing; `&`, `<` and `>` are escaped as Slack asks, and `@` cannot mention.
+in plain text, where asterisks and colons mean nothing; `&`, `<` and `>` are escaped as Slack asks, and `@` cannot
+mention.
 """
 
 from __future__ import annotations
