@@ -60,8 +60,8 @@ def main() -> None:
     METRICS.write_text(json.dumps(metrics, indent=2) + "\n")
 
     sizes = np.select(list(slices.values()), list(slices), "")
-    write_csv(PREDICTIONS, ["id", "label", "prediction", "score", "size"],
-              zip(range(len(test.y)), test.y, predicted, chance.round(DIGITS).tolist(), sizes, strict=True))  # fmt: skip
+    scored = zip(range(len(test.y)), test.y, predicted, chance.round(DIGITS).tolist(), sizes, strict=True)
+    write_csv(PREDICTIONS, ["id", "label", "prediction", "score", "size"], scored)
     write_csv(PLOTS / "confusion.csv", ["actual", "predicted"], zip(NAMES[test.y], NAMES[predicted], strict=True))
     false_alarms, hits, _ = roc_curve(test.y, chance)
     write_csv(PLOTS / "roc.csv", ["false_positive_rate", "true_positive_rate"],

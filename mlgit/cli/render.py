@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlgit.cli.session import Session
 from mlgit.errors import InvalidError
-from mlgit.model.report import BYTES, Cell, Mark, Report, Row, Table, Verdict, format_bytes, ordered, show, to_json
+from mlgit.model.report import Cell, Mark, Report, Row, Table, Verdict, ordered, show, to_json
 
 if TYPE_CHECKING:
     from mlgit.errors import MlgitError
@@ -163,8 +163,6 @@ def _head(column: str) -> str:
 
 
 def _cell(session: Session, cell: Cell, column: str) -> str:
-    if column in BYTES and isinstance(cell, int):
-        return format_bytes(cell)
     if column in _PATHS and isinstance(cell, str):
         cell = session.shown(cell)
     return printable(show(column, cell)).replace("\n", "\\n")

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 Cell = str | int | float | bool | None
 VERSION: Final = 1
-BYTES: Final = frozenset({"size", "old_size", "new_size", "bytes", "new_bytes", "logical", "unique", "cache"})
+_BYTES: Final = frozenset({"size", "old_size", "new_size", "bytes", "new_bytes", "logical", "unique", "cache"})
 """Columns whose numbers are bytes."""
 
 
@@ -177,7 +177,9 @@ def format_cell(cell: Cell) -> str:
 
 
 def show(column: str, cell: Cell) -> str:
-    """A cell of `column` for people: as `format_cell`, with signs on differences and `relative` as a percentage."""
+    """A cell of `column` for people: as `format_cell`, bytes with units, differences with signs, `relative` in percent."""
+    if column in _BYTES and isinstance(cell, int):
+        return format_bytes(cell)
     if not isinstance(cell, (int, float)) or isinstance(cell, bool) or column not in ("delta", "relative"):
         return format_cell(cell)
     sign = "+" if cell > 0 else ""

@@ -232,8 +232,9 @@ def _by_score(curve: Callable[[Array, Array], Array], positive: Array, score: Ar
 
     def statistic(counts: Array) -> Array:
         sorted_counts = counts[:, order]
-        hits = np.add.reduceat(sorted_counts * positive, starts, axis=1)
-        alarms = np.add.reduceat(sorted_counts * ~positive, starts, axis=1)
+        hits, alarms = sorted_counts * positive, sorted_counts * ~positive
+        if len(starts) < len(score):
+            hits, alarms = (np.add.reduceat(part, starts, axis=1) for part in (hits, alarms))
         with np.errstate(invalid="ignore", divide="ignore"):
             return curve(hits, alarms)
 

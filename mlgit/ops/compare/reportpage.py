@@ -15,7 +15,7 @@ from importlib import resources
 from typing import Final
 from urllib.parse import urlsplit
 
-from mlgit.model.report import BYTES, ORDER, Cell, Mark, Report, Row, Table, Verdict, count, format_bytes, ordered, show
+from mlgit.model.report import ORDER, Cell, Mark, Report, Row, Table, Verdict, count, ordered, show
 from mlgit.ops.compare.figuresection import figures_section
 from mlgit.ops.compare.markup import safe, scrolled, shortened
 from mlgit.ops.compare.plots import Figure
@@ -186,7 +186,7 @@ def _row(table: Table, row: Row, kinds: dict[int, str], *, marked: bool) -> str:
     mark = f"{_SYMBOLS[row.mark]} {name}" if row.mark in _SYMBOLS else ""
     cells = f'<td class="m {name}">{mark}</td>' if marked else ""
     cells += "".join(
-        f"<td{kind}>{safe(shortened(_shown(table.columns[at], row.cells[at])))}</td>" for at, kind in kinds.items()
+        f"<td{kind}>{safe(shortened(show(table.columns[at], row.cells[at])))}</td>" for at, kind in kinds.items()
     )
     told = row.where if row.mark in (Mark.FAIL, Mark.WARN) else ""
     place = f' <span class="quiet">{safe(shortened(told))}</span>' if told else ""
@@ -194,7 +194,3 @@ def _row(table: Table, row: Row, kinds: dict[int, str], *, marked: bool) -> str:
         return f"<tr>{cells}</tr>\n"
     width = len(kinds) + marked
     return f'<tr>{cells}</tr>\n<tr class="more"><td colspan="{width}"><div>{_note(row.note)}{place}</div></td></tr>\n'
-
-
-def _shown(column: str, cell: Cell) -> str:
-    return format_bytes(cell) if column in BYTES and isinstance(cell, int) else show(column, cell)

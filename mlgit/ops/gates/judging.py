@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mlgit.errors import InvalidError, UsageError
 from mlgit.model.gate import MISSING, Answer, Judgement, Missing, Rule, Value, judge, worse
 from mlgit.model.metric import Scalar, is_finite, is_pattern, join_key, match_keys, split_key
 from mlgit.model.relpath import RelPath
+from mlgit.model.slicekey import COUNTS
 from mlgit.ops.compare.files import declared, read_values, unique
 from mlgit.ops.gates import comparable
 from mlgit.ops.gates.comparable import Difference
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 Values = dict[str, Scalar]
 Place = tuple[RelPath, str]
-COUNTS: Final = ("n", "support", "count")
-"""Keys beside a metric that say how many examples it was computed from."""
 
 
 @dataclass(frozen=True, slots=True)
