@@ -28,12 +28,15 @@ IDENTITY = {
 }
 
 
+SERVICES = ("GIT_", "GITHUB_", "GITLAB_", "BITBUCKET_", "CI_", "MLGIT_")
+
+
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same Git identity and configuration everywhere, whatever the user's are."""
+    """The same Git identity and configuration everywhere, whatever the user's are, and no CI service around it."""
     for name, value in IDENTITY.items():
         monkeypatch.setenv(name, value)
-    for name in [name for name in os.environ if name.startswith("GIT_") and name not in IDENTITY]:
+    for name in [name for name in os.environ if name.startswith(SERVICES) and name not in IDENTITY]:
         monkeypatch.delenv(name)
 
 

@@ -184,7 +184,7 @@ def _reproduce(session: Session) -> None:
     from mlgit.cli.reproduce import reproduce
     from mlgit.pipeline.plan import Options
 
-    reproduce(session, Options(pull=True), json=False)
+    reproduce(session, Options(pull=bool(session.repo.config.remotes)), json=False)
     session.__dict__.pop("repo", None)
 
 

@@ -94,6 +94,8 @@ def notify_failure(session: Session, kind: str, what: Report | str, *, link: str
         failures: list[MlgitError] = tell(wanted, event, environment=session.environment, folder=session.repo.root)
     except MlgitError as error:
         failures = [error]
+    except Exception as error:  # whatever it is: the command has its answer, and that must be its exit code
+        failures = [MlgitError(f"bug in mlgit: {type(error).__name__}")]
     for failure in failures:
         render.say(session, f"warning: nobody was told: {failure.message}")
 

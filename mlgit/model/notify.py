@@ -22,7 +22,7 @@ FORMATS: Final = ("json", "slack", "email")
 MAIL: Final = ("smtp", "smtps")
 _KEYS: Final = ("on", "url", "command", "format", "to", "from")
 _ADDRESS: Final = re.compile(r"(?=.{3,254}\Z)[\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+", re.ASCII)
-_UNSEEN: Final = re.compile(r"[\x00-\x20\x7f]")
+_UNFIT: Final = re.compile(r"[^\x21-\x7e]")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -125,7 +125,7 @@ def _check_url(fields: Fields, url: str) -> bool:
         mail, named = parts.scheme in MAIL, bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         mail, named, parts = False, False, SplitResult("", "", "", "", "")
-    if not named or _UNSEEN.search(url) or parts.scheme not in ("https", "http", *MAIL):
+    if not named or _UNFIT.search(url) or parts.scheme not in ("https", "http", *MAIL):
         fields.fail(
             "url", "not an address that can be told", "https://…, smtp://… or smtps://…; http:// to this machine"
         )

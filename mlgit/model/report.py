@@ -153,7 +153,8 @@ def to_json(report: Report) -> str:
         "tables": [_described(table) for table in report.tables],
         **tables,
     }
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.replace("##[", "#\\u0023[")  # GitHub's runner takes `##[` for a command wherever it stands in a log
 
 
 def _described(table: Table) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def format_cell(cell: Cell) -> str:
 
 
 def show(column: str, cell: Cell) -> str:
-    """A cell of `column` for people: as `format_cell`, bytes with units, differences with signs, `relative` in percent."""
+    """A cell of `column` for people: as `format_cell`, with units, signs on differences, `relative` in percent."""
     if column in _BYTES and isinstance(cell, int):
         return format_bytes(cell)
     if not isinstance(cell, (int, float)) or isinstance(cell, bool) or column not in ("delta", "relative"):

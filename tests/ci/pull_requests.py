@@ -16,11 +16,14 @@ A description's keys:
     before, base, main, change
                          commits: `files` (path: text, or a mapping for JSON; null removes), `run` (mlgit commands that
                          come before the commit), `message`, `tag`; `main` is what the main branch gets after the fork
-    event                pull_request, merge_group or push; none: a clone in no CI service, on the branch
+    event                of GitHub: pull_request, pull_request_target, merge_group or push; without one the clone is on
+                         the branch
+    variables            of another service
+    orphan               the branch has no history in common with main
     checkout             merge (what GitHub checks out) or head
     depth                as fetch-depth; 0 is all
     remote               gone: the host answers no more once the clone is made
-    labels, fork, token  of the pull request
+    labels, fork         of the pull request
     first                mlgit commands that the job runs before
     arguments, folder    of `mlgit ci`
     expect               verdict, exit; `says`: what the Markdown or the output has; `never`: what the Markdown has not,
@@ -162,7 +165,8 @@ class _Build:
         shutil.copytree(start, self.project)
         for name in COMMITS:
             if name == "change":
-                self._git("checkout", "-q", "-b", "change", self.ids["base"])
+                start = ["--orphan", "change"] if self._said.get("orphan") else ["-b", "change", self.ids["base"]]
+                self._git("checkout", "-q", *start)
             if name in self._said:
                 self._commit(name, self._said[name])
 
@@ -182,7 +186,7 @@ class _Build:
 
     def publish(self) -> None:
         head = "change"
-        if self._event in ("pull_request", "merge_group"):
+        if self._event not in ("", "push") and not self._said.get("orphan"):
             self._git("checkout", "-q", "-b", "trial", "main")
             self._git("merge", "-q", "--no-ff", "-m", "Merge change into main", "change")
             self.ids["merge"] = self._git("rev-parse", "HEAD").strip()
@@ -199,8 +203,12 @@ class _Build:
         self._git("push", "-q", "--tags", str(self.hub), *refs)
 
     @property
+    def _tip(self) -> str:
+        return self.ids.get("main", self.ids["base"])
+
+    @property
     def _queue(self) -> str:
-        return f"gh-readonly-queue/main/pr-1-{self.ids.get('main', self.ids['base'])}"
+        return f"gh-readonly-queue/main/pr-1-{self._tip}"
 
     # -- the job -------------------------------------------------------------------------------------------------
 
@@ -213,7 +221,7 @@ class _Build:
         every = ["+refs/heads/*:refs/remotes/origin/*", *([] if ":refs/remotes/origin/" in spec else [spec])]
         specs = [spec] if depth else every
         _git(self.runner, "fetch", "-q", "--no-auto-gc", *limits, "origin", *specs)
-        if not self._event:
+        if not self._event and not depth:
             _git(self.runner, "remote", "set-head", "origin", "main")
         _git(self.runner, "checkout", "-q", "--force", *ref)
         if self._said.get("remote") == "gone":
@@ -226,6 +234,8 @@ class _Build:
         if self._event == "merge_group":
             local = f"refs/remotes/origin/{self._queue}"
             return ["-B", self._queue, local], f"+{self.ids['merge']}:{local}"
+        if self._event == "pull_request_target":
+            return ["-B", "main", "refs/remotes/origin/main"], f"+{self._tip}:refs/remotes/origin/main"
         if self._event and self._said.get("checkout", "merge") == "merge":
             return ["refs/remotes/pull/1/merge"], f"+{self.ids['merge']}:refs/remotes/pull/1/merge"
         if self._event:
@@ -249,8 +259,8 @@ class _Build:
 
     def _variables(self) -> dict[str, str]:
         if not self._event:
-            return {}
-        file = self.place / "event.json"
+            return {name: value.format(**self.ids) for name, value in self._said.get("variables", {}).items()}
+        file, target = self.place / "event.json", self._event == "pull_request_target"
         file.write_text(json.dumps(self._payload()), encoding="utf-8")
         common = {
             "CI": "true",
@@ -261,17 +271,18 @@ class _Build:
             "GITHUB_SERVER_URL": "https://github.com",
             "GITHUB_REPOSITORY": SLUG,
             "GITHUB_RUN_ID": "1658821493",
-            "GITHUB_SHA": self.ids.get("merge", self.ids["change"]),
+            "GITHUB_SHA": self._tip if target else self.ids.get("merge", self.ids["change"]),
         }
-        if self._event == "pull_request":
-            return {**common, "GITHUB_BASE_REF": "main", "GITHUB_REF": "refs/pull/1/merge"}
+        if self._event.startswith("pull_request"):
+            ref = "refs/heads/main" if target else "refs/pull/1/merge"
+            return {**common, "GITHUB_BASE_REF": "main", "GITHUB_REF": ref}
         return {**common, "GITHUB_REF": f"refs/heads/{self._queue if self._event == 'merge_group' else 'main'}"}
 
     def _payload(self) -> dict[str, Any]:
         """GitHub's own example of the event, with this repository's commits."""
-        payload = copy.deepcopy(_examples()[self._event])
-        base, change = self.ids.get("main", self.ids["base"]), self.ids["change"]
-        if self._event == "pull_request":
+        payload = copy.deepcopy(_examples()[self._event.removesuffix("_target")])
+        base, change = self._tip, self.ids["change"]
+        if self._event.startswith("pull_request"):
             pull = payload["pull_request"]
             pull["number"] = payload["number"] = 1
             pull["base"] |= {"ref": "main", "sha": base}

@@ -3,6 +3,7 @@
 import json
 import socket
 import socketserver
+import subprocess
 import sys
 import threading
 from email import message_from_bytes, policy
@@ -177,6 +178,9 @@ def test_a_target_survives_other_changes_and_is_not_shown():
         {"url": f"https://h.example/{SECRET}\r\nX: y"},
         {"url": f"https://h.example:99999/{SECRET}"},
         {"url": f"https:///{SECRET}"},
+        {"url": f"https://h.example/ü{SECRET}"},
+        {"url": f"https://h.example:port/{SECRET}"},
+        {"url": f"https://[/{SECRET}"},
         {"url": f"https://h.example/{SECRET}", "format": "email", "to": "a@b.example"},
         {"url": f"https://h.example/{SECRET}", "to": "a@b.example"},
         {"url": f"https://h.example/{SECRET}", "on": ["gates"]},
@@ -441,6 +445,22 @@ def test_a_pipeline_that_fails_is_told(repo, mlgit, hook):
     ((_, _, told),) = hook.heard
     assert (told["kind"], told["verdict"], told["project"]) == ("pipeline", "fail", "project")
     assert "train" in told["report"]["notes"][0]
+
+
+def test_a_gate_that_fails_is_told(repo, mlgit, hook, monkeypatch):
+    root = configured(repo, {"on": "gate", "url": hook.url})
+    (root / "mlgit.yaml").write_text(
+        "metrics: [m.json]\ngates:\n- {metric: 'm.json:a', direction: higher, max_drop_abs: 0.01}\n"
+    )
+    for value in (0.9, 0.5):
+        (root / "m.json").write_text(json.dumps({"a": value}))
+        subprocess.run("git add -A && git commit -q -m step", shell=True, cwd=root, check=True)
+    done = mlgit("ci", "--base", "HEAD~1", "--html", "report.html", cwd=root, code=1)
+    ((_, _, told),) = hook.heard
+    assert (told["kind"], told["verdict"]) == ("gate", "fail")
+    assert "m.json:a" in told["report"]["rows"][0]["text"]
+    assert "failed" in (root / "report.html").read_text()
+    assert SECRET not in done.out + done.err
 
 
 def test_telling_nobody_changes_no_exit_code(repo, mlgit, hook):

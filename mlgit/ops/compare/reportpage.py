@@ -24,7 +24,7 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; 
 _MAX_ROWS: Final = 1000
 _MAX_NOTES: Final = 100
 _MAX_NOTE: Final = 2000
-_SHORT: Final = 24
+_SHORT: Final = 28
 _SYMBOLS: Final = {
     Mark.FAIL: "✗",
     Mark.WARN: "!",
