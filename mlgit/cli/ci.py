@@ -64,7 +64,7 @@ def report_command(
     json: Json = False,
     md: Markdown = False,
 ) -> None:
-    """Compare a pull request with its base, judge the gates, and report; exit 1 if it may not merge.
+    """Compare a pull request with its base, and judge it; exit 1 if it may not merge.
 
     Base and head come from the CI service's event. In a shallow clone, what is missing is fetched.
     """

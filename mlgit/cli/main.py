@@ -70,7 +70,7 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "gate": ("gate", "Judge metrics by the gates in mlgit.yaml; exit 1 if one fails."),
     },
     "Git and CI": {
-        "ci": ("ci", "Report on a pull request in CI."),
+        "ci": ("ci", "Compare a pull request with its base, and judge it; exit 1 if it may not merge."),
         "hooks": ("hooks", "Install Git hooks and run their checks."),
         "notify": ("notify", "Tell people and programs of failures."),
         "merge-driver": ("merge", "Merge locks and pointers; Git calls it."),

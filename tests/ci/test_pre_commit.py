@@ -49,29 +49,42 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_the_program_blocks_a_large_file_and_lets_the_rest_pass(clone: Path, git_folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("pre_commit")
+class Program:
+    """The pre-commit program in a repository of mlgit's, with nothing installed before."""
 
-    def pre_commit(*words: str) -> tuple[int, str]:
-        return run(sys.executable, "-m", "pre_commit", *words, cwd=git_folder, home=tmp_path / "home")
+    def __init__(self, folder: Path, home: Path) -> None:
+        pytest.importorskip("pre_commit")
+        self.folder, self._home = folder, home
+        (folder / ".mlgit").mkdir()
+        (folder / ".mlgit/config.yaml").touch()
 
-    (git_folder / ".mlgit").mkdir()
-    (git_folder / ".mlgit/config.yaml").touch()
-    (git_folder / "big.bin").write_bytes(bytes(6 << 20))
-    git(git_folder, "add", "-A")
+    def __call__(self, *words: str) -> tuple[int, str]:
+        code, output = run(sys.executable, "-m", "pre_commit", *words, cwd=self.folder, home=self._home)
+        if "No matching distribution" in output or "Could not find a version" in output:
+            pytest.skip("pip cannot reach an index that has what mlgit needs")
+        return code, output
+
+
+@pytest.fixture
+def pre_commit(git_folder: Path, tmp_path: Path) -> Program:
+    return Program(git_folder, tmp_path / "home")
+
+
+def test_the_program_tries_the_hooks_and_a_large_file_is_blocked(clone: Path, pre_commit: Program) -> None:
+    (pre_commit.folder / "big.bin").write_bytes(bytes(6 << 20))
+    git(pre_commit.folder, "add", "-A")
     code, output = pre_commit("try-repo", str(clone))
-    if "No matching distribution" in output or "Could not find a version" in output:
-        pytest.skip("pip cannot reach an index that has what mlgit needs")
     assert (code, output.count("Failed"), BLOCKED in output) == (1, 1, True), output
-    git(git_folder, "rm", "-q", "--cached", "big.bin")
-    git(git_folder, "commit", "-q", "-m", "small")
 
+
+@pytest.mark.slow
+def test_every_hook_of_the_manifest_passes_where_nothing_is_wrong(clone: Path, pre_commit: Program) -> None:
     rev = subprocess.run(["git", "rev-parse", "HEAD"], cwd=clone, check=True, capture_output=True, text=True).stdout
     names = re.findall(r"^- id: (.+)$", (clone / PARTS[-1]).read_text(), re.MULTILINE)
     repo = {"repo": str(clone), "rev": rev.strip(), "hooks": [{"id": name} for name in names]}
-    (git_folder / ".pre-commit-config.yaml").write_text(json.dumps({"repos": [repo]}))
-    git(git_folder, "add", ".pre-commit-config.yaml")
+    (pre_commit.folder / ".pre-commit-config.yaml").write_text(json.dumps({"repos": [repo]}))
+    git(pre_commit.folder, "add", "-A")
+    git(pre_commit.folder, "commit", "-q", "-m", "small")
     for words in (
         (),
         ("--hook-stage", "post-checkout", "--from-ref", "HEAD", "--to-ref", "HEAD", "--checkout-type", "1"),
