@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from mlgit.model.lock import StageLock
+from mlgit.model.metric import flatten
 from mlgit.model.report import Mark, Report, Row, Table
 
 if TYPE_CHECKING:
@@ -49,7 +50,16 @@ def _inputs(old: StageLock, new: StageLock) -> Iterator[str]:
 
 def _params(old: StageLock, new: StageLock) -> dict[str, list[str]]:
     files = sorted({*old.params, *new.params})
-    return {file: _unlike(old.params.get(file, {}), new.params.get(file, {})) for file in files}
+    sides = ({file: dict(leaves(side.params.get(file, {}), file)) for file in files} for side in (old, new))
+    before, after = sides
+    return {file: _unlike(before[file], after[file]) for file in files}
+
+
+def leaves(params: Mapping[str, Any], file: str) -> Iterator[tuple[str, Any]]:
+    """Recorded parameters of `file` down to single values, so that what changed is named exactly."""
+    for key, value in params.items():
+        for below, leaf in flatten(value, file).items() if value else {"": value}.items():
+            yield key + ("." if below and not below.startswith("[") else "") + below, leaf
 
 
 def _unlike(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> list[str]:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlgit.model.lock import StageLock
-from mlgit.model.metric import flatten
 from mlgit.model.modelkind import is_model
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Mark, Report, Row, Table
 from mlgit.model.stage import Out, Stage
 from mlgit.ops.compare.difference import declared_types, type_of
+from mlgit.ops.compare.stages import leaves
 from mlgit.store.hashing import hash_bytes
 from mlgit.work.difference import entry_of
 from mlgit.work.outputs import owner
@@ -128,7 +128,7 @@ class _Side:
         chosen = {stage.address, *graph.reach(makers, up=True)}
         entries = [self.project.locked[address] for address in sorted(chosen) if address in self.project.locked]
         files = [each for entry in entries for each in entry.params.items()]
-        return {f"{file}:{key}": value for file, values in files for key, value in _flat(values, file)}
+        return {f"{file}:{key}": value for file, values in files for key, value in leaves(values, file)}
 
 
 def _of_metric(path: RelPath, acknowledged: Mapping[str, str], base: _Side, head: _Side) -> Iterator[Difference]:
@@ -153,13 +153,6 @@ def _of_metric(path: RelPath, acknowledged: Mapping[str, str], base: _Side, head
     if commands[0] != commands[1]:
         accepted = _accepted(acknowledged.get(last.address), commands[1])
         yield Difference(path, COMMAND, last.address, commands[0], commands[1], accepted)
-
-
-def _flat(values: Mapping[str, Any], file: str) -> Iterator[tuple[str, Any]]:
-    """Recorded parameters down to single values, so that what changed is named exactly."""
-    for key, value in values.items():
-        for below, leaf in flatten(value, file).items() if value else {"": value}.items():
-            yield key + ("." if below and not below.startswith("[") else "") + below, leaf
 
 
 def _accepted(known: str | None, head: str | None) -> bool:

@@ -217,7 +217,8 @@ def _row(found: Found, level: str, *, decides: bool, name: str) -> Row:
     notes = [judgement.note, found.note]
     if mark is Mark.FAIL and judgement.shortfall is not None:
         notes.append(_how(rule, judgement))
-    cells = (name, found.metric, judgement.base, judgement.head, rule.text, judgement.shortfall)
+    called = None if name == found.metric else name  # most rules have no name, and need none
+    cells = (called, found.metric, judgement.base, judgement.head, rule.text, judgement.shortfall)
     return Row(cells, mark, "; ".join(filter(None, notes)), rule.where)
 
 
