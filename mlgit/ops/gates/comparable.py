@@ -22,6 +22,7 @@ from mlgit.model.report import Mark, Report, Row, Table
 from mlgit.model.stage import Out, Stage
 from mlgit.ops.compare.difference import declared_types, type_of
 from mlgit.ops.compare.stages import leaves
+from mlgit.ops.compare.tables import is_image, is_table
 from mlgit.store.hashing import hash_bytes
 from mlgit.work.difference import entry_of
 from mlgit.work.outputs import owner
@@ -117,7 +118,8 @@ class _Side:
         return str(self._repo.workspace.find_entry(holder.path, entry, path).oid)
 
     def is_data(self, path: RelPath) -> bool:
-        return path in self._makers or owner(path, self._repo.tracked(self._snapshot)) is not None
+        tracked = self._repo.tracked(self._snapshot)
+        return path in self._makers or is_table(path) or is_image(path) or owner(path, tracked) is not None
 
     def params(self, stage: Stage, paths: set[RelPath]) -> dict[str, Any]:
         """Parameters of the stage, and of those that its fixed data come from, by `file:key`."""
