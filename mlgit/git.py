@@ -20,6 +20,8 @@ from typing import Any, Final
 from mlgit.errors import InvalidError, MissingError, UnsafeError, UsageError
 from mlgit.model.secret import redact
 
+_ALONE: Final = ("--no-optional-locks", "-c", "safe.bareRepository=explicit")
+"""For every command: a folder of the commit that looks like a bare repository must not bring its own configuration."""
 _QUIET: Final = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.quotePath=false")
 
 
@@ -58,17 +60,26 @@ class Git:
 
     @classmethod
     def find(cls, root: Path) -> Git | None:
-        """The repository whose working tree holds `root`; None if there is none above it."""
+        """The repository whose working tree holds `root`; None if there is none above it.
+
+        Raises:
+            UnsafeError: on the way there, a folder looks like a repository itself: Git would obey its configuration.
+        """
+        bare: list[Path] = []
         for folder in (root, *root.parents):
             if (folder / ".git").exists():
+                if bare:
+                    raise UnsafeError(f"{bare[0]} poses as a Git repository", hint="move HEAD, objects and refs away")
                 prefix = root.relative_to(folder).as_posix()
                 return cls(folder, "" if prefix == "." else f"{prefix}/")
+            bare += [folder] * cls.is_bare(folder)
         return None
 
     @staticmethod
     def is_bare(folder: Path) -> bool:
-        """Whether `folder` is itself a repository without a working tree."""
-        return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+        """Whether `folder` is itself a repository without a working tree, or says where the rest of it is."""
+        whole = (folder / "objects").is_dir() and (folder / "refs").is_dir()
+        return os.path.lexists(folder / "HEAD") and (whole or (folder / "commondir").is_file())
 
     def run(self, *arguments: str, data: bytes | None = None, variables: Mapping[str, str] | None = None) -> str:
         """Run one `git` command at the mlgit root and return what it printed.
@@ -91,7 +102,7 @@ class Git:
     def _process(
         self, *arguments: str, data: bytes | None = None, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
-        command = ["git", "--no-optional-locks", *arguments]
+        command = ["git", *_ALONE, *arguments]
         alone: Any = {"env": {**os.environ, **variables}, "start_new_session": True} if variables else {}
         try:
             return subprocess.run(command, cwd=self.root, input=data, capture_output=True, check=False, **alone)

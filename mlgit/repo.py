@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from mlgit.errors import MissingError, UnsafeError, UsageError
 from mlgit.fs import atomic
@@ -59,6 +60,8 @@ class Repo:
         self.git = git
         self.config: Config = configuration.merge(self.layer(shared=True), self.layer(shared=False))
         self.workspace = Workspace(root, self.config, git)
+        self._projects: WeakKeyDictionary[Snapshot, Project] = WeakKeyDictionary()
+        self._tracked: WeakKeyDictionary[Snapshot, dict[RelPath, Tracked]] = WeakKeyDictionary()
 
     @classmethod
     def find(cls, start: Path) -> Repo:
@@ -197,16 +200,25 @@ class Repo:
     def tracked(self, snapshot: Snapshot | None = None) -> dict[RelPath, Tracked]:
         """Every tracked output of a snapshot (the working tree by default) by path: pointers', then stages'.
 
+        Those of a commit are read once.
+
         Raises:
             InvalidError, UnsafeError: a pointer, stage file or lock is malformed.
         """
         seen = snapshot or self.snapshot()
+        if seen.rev is None:
+            return self._read_tracked(seen)
+        if seen not in self._tracked:
+            self._tracked[seen] = self._read_tracked(seen)
+        return self._tracked[seen]
+
+    def _read_tracked(self, seen: Snapshot) -> dict[RelPath, Tracked]:
         found = {
             path: Tracked(path, one.content, pointer_path(path), remote=one.remote)
             for path, one in read_pointers(seen).items()
         }
         if any(path.name == STAGE_FILE for path in seen.control_files):
-            found |= {one.path: one for one in _stage_outputs(self.project(snapshot))}
+            found |= {one.path: one for one in _stage_outputs(self.project(seen))}
         return found
 
     @property
@@ -215,12 +227,14 @@ class Repo:
         return any(path.name == STAGE_FILE for path in self._present.control_files)
 
     def project(self, snapshot: Snapshot | None = None) -> Project:
-        """The stages of a snapshot; those of the working tree are read once."""
+        """The stages of a snapshot, read once."""
         if snapshot is None or snapshot.rev is None:
             return self.pipeline.project
-        from mlgit.pipeline.load import load
+        if snapshot not in self._projects:
+            from mlgit.pipeline.load import load
 
-        return load(snapshot)
+            self._projects[snapshot] = load(snapshot)
+        return self._projects[snapshot]
 
     def targets(self, paths: Iterable[RelPath], snapshot: Snapshot | None = None) -> list[Target]:
         """The tracked outputs that `paths` mean: themselves, what they lie in, or what lies in them; all if none.

@@ -17,7 +17,7 @@ import typer
 from mlgit.cli import render
 from mlgit.cli.options import AcceptGateChange, BaseTip, DryRun, Json, Markdown
 from mlgit.cli.session import Session, session_of
-from mlgit.errors import NotEvaluableError, UsageError
+from mlgit.errors import MlgitError, NotEvaluableError, UsageError
 
 if TYPE_CHECKING:
     from mlgit.cli.pullreport import Comparison
@@ -77,21 +77,22 @@ def report_command(
 
     run = _find_run(session)
     with guarded(session, plain=json):
-        if repro:
-            _reproduce(session)
-        asked = _Asked(base, head, base_tip, worktree or repro, accept, allow_stale)
+        asked = _Asked(base, head, base_tip, repro, worktree or repro, accept, allow_stale)
         found = _answer(session, run, asked)
         write(session, found, Files(output, markdown, html, summary), run)
-        render.report(session, found.report, json=json, md=md, every=False)
+        if found.error is None:
+            render.report(session, found.report, json=json, md=md, every=False)
         if comment or check:
             publish(session, run, found.report, comment=comment, check=check, key=key)
-        if found.report.exit_code:
+        if found.exit_code:
             from mlgit.cli.notify import notify_failure
 
             notify_failure(session, "gate", found.report, link=run.link)
     annotate(session, found.report, plain=json)
-    if found.report.exit_code:
-        raise typer.Exit(found.report.exit_code)
+    if found.error is not None:
+        raise found.error
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
 @ci.command("comment")
@@ -194,31 +195,34 @@ class _Asked:
 
     Attributes:
         tip: compare with the base itself instead of the merge base.
+        repro: run what is stale first.
         present: judge the working tree.
     """
 
     base: str | None
     head: str | None
     tip: bool
+    repro: bool
     present: bool
     accept: bool
     allow_stale: bool
 
 
 def _answer(session: Session, run: Run, asked: _Asked) -> Comparison:
-    """The report; that there can be none is a report too, so that the job summary says so."""
-    from mlgit.cli.pullreport import TITLE, Comparison, compare
-    from mlgit.model.report import Report, Verdict
+    """The report; that there can be none is a report too, so that no older one stays where people look."""
+    from mlgit.cli.pullreport import broken, compare
 
-    repo = session.repo
     try:
+        if asked.repro:
+            _reproduce(session)
         head = _head(session, run, asked)
         base = _base(session, run, head, asked)
         accept = asked.accept or _accepted(session, run)
-        return compare(repo, base, head, accept=accept, allow_stale=asked.allow_stale)
-    except NotEvaluableError as error:
-        notes = (error.message, *([f"hint: {error.hint}"] if error.hint else []))
-        return Comparison(Report("ci", TITLE, (), Verdict.NOT_EVALUABLE, asked.base, asked.head, notes))
+        return compare(session.repo, base, head, accept=accept, allow_stale=asked.allow_stale)
+    except UsageError:
+        raise
+    except MlgitError as error:
+        return broken(session.repo, error, asked.base, asked.head)
 
 
 def _head(session: Session, run: Run, asked: _Asked) -> Snapshot:

@@ -64,7 +64,7 @@ def metrics_diff(
     """Compare metrics between two revisions."""
     from mlgit.model.gate import leaves
     from mlgit.ops.compare.values import metrics_diff as compare
-    from mlgit.ops.gates.evaluate import load_gates
+    from mlgit.ops.gates.rules import load_gates
 
     session = session_of(context)
     older, newer = _sides(session, base, head)

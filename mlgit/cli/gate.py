@@ -20,7 +20,9 @@ def gate(
         str | None, typer.Option("--base", metavar="REV", help="Compare with the merge base of REV and the head.")
     ] = None,
     base_tip: BaseTip = False,
-    head: Annotated[str | None, typer.Option("--head", help="Judge this commit; by default the working tree.")] = None,
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="REV", help="Judge this commit; by default the working tree.")
+    ] = None,
     accept: AcceptGateChange = False,
     json: Json = False,
     md: Markdown = False,

@@ -7,7 +7,8 @@ names of staged files decide what is looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ from mlgit.cli.options import DryRun, Json
 from mlgit.cli.program import leave_git_surroundings, program
 from mlgit.cli.session import Session, session_of
 from mlgit.errors import UsageError
-from mlgit.git import Git
+from mlgit.git import Blob, Git
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Report, Verdict
 from mlgit.ops.ci import checks
@@ -128,15 +129,17 @@ def _git(session: Session) -> Git:
 
 def _staged(git: Git, names: Collection[str], limit: int) -> Iterator[Report]:
     """What the checks called `names` say of every mlgit root with staged files, as far as they have anything to say."""
-    paths = [one.path for one in git.staged()]
-    for prefix, has_stages in roots(git).items() if paths else ():
-        if any(path.startswith(prefix) for path in paths):
-            for report in _checks(Git(git.top, prefix), names, limit, has_stages=has_stages):
+    staged = git.staged()
+    for prefix, has_stages in roots(git).items() if staged else ():
+        below = [replace(one, path=one.path[len(prefix) :]) for one in staged if one.path.startswith(prefix)]
+        if below:
+            for report in _checks(Git(git.top, prefix), below, names, limit, has_stages=has_stages):
                 yield placed(report, prefix)
 
 
-def _checks(git: Git, names: Collection[str], limit: int, *, has_stages: bool) -> Iterator[Report]:
-    staged = git.staged()
+def _checks(
+    git: Git, staged: Sequence[Blob], names: Collection[str], limit: int, *, has_stages: bool
+) -> Iterator[Report]:
     if "large-files" in names:
         yield checks.large_files(git, staged, limit)
     chosen = [name for name in _CHECKS if name in names and checks.concerns(name, staged, has_stages=has_stages)]

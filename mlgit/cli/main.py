@@ -195,6 +195,7 @@ def run(arguments: Sequence[str]) -> int:
     Whatever fails is printed as one message and a hint; a traceback is shown with `--debug` only.
     """
     sessions: list[Session] = []
+    _open_streams()
     try:
         code = _invoke(list(arguments), sessions)
         sys.stdout.flush()
@@ -226,6 +227,13 @@ def _invoke(arguments: list[str], sessions: list[Session]) -> int:
     except typer.Exit as end:
         return end.exit_code
     return 0
+
+
+def _open_streams() -> None:
+    """Give what was closed before the start somewhere to go; else the next file opened would be standard output."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
 
 
 def _silence() -> None:

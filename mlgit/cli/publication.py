@@ -7,6 +7,7 @@ Text of a report never becomes a command of the service: while anything is print
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import sys
 from collections.abc import Collection, Iterator
@@ -61,7 +62,8 @@ def guarded(session: Session, *, plain: bool) -> Iterator[None]:
     finally:
         sys.stderr = errors
         render.out(f"::{token}::")
-        sys.stdout.flush()
+        with render.reading():
+            sys.stdout.flush()
 
 
 def write(session: Session, found: Comparison, files: Files, run: Run) -> None:
@@ -92,8 +94,9 @@ def write(session: Session, found: Comparison, files: Files, run: Run) -> None:
     outputs = session.environment.get("GITHUB_OUTPUT")
     if outputs:
         named = {"report": files.json, "markdown": files.markdown, "html": files.html}
-        lines = [f"verdict={found.report.verdict.value}", f"exit-code={found.report.exit_code}"]
-        lines += [f"{name}={session.cwd / file}" for name, file in named.items() if file]
+        lines = [f"verdict={found.report.verdict.value}", f"exit-code={found.exit_code}"]
+        paths = {name: f"{session.cwd / file}" for name, file in named.items() if file}
+        lines += [f"{name}={path}" for name, path in paths.items() if path.isprintable()]  # none may begin another line
         _append(session.cwd / outputs, "\n".join(lines) + "\n")
 
 
@@ -109,7 +112,8 @@ def annotate(session: Session, report: Report, *, plain: bool) -> None:
     if session.environment.get("GITHUB_ACTIONS") == "true":
         from mlgit.ops.ci.comment import workflow_commands
 
-        (sys.stderr if plain else sys.stdout).write(workflow_commands(report))
+        with render.reading():
+            (sys.stderr if plain else sys.stdout).write(workflow_commands(report))
 
 
 def publish(session: Session, run: Run, report: Report, *, comment: bool, check: bool, key: str | None) -> None:
@@ -121,9 +125,9 @@ def publish(session: Session, run: Run, report: Report, *, comment: bool, check:
     from mlgit.ops.ci import hosts
     from mlgit.ops.ci.comment import KEY
 
-    if comment and run.pull is None:
+    if comment and run.host and run.pull is None:
         render.say(session, "not commented: this run belongs to no pull request")
-    if not run.may_write:
+    if run.host and not run.may_write:
         why = "its own job may not; a workflow_run job posts it: `mlgit ci comment`"
         render.say(session, f"not posted: this is a fork's pull request, {why}")
         return
@@ -134,7 +138,7 @@ def publish(session: Session, run: Run, report: Report, *, comment: bool, check:
             report,
             number=run.pull if comment else None,
             sha=run.sha if check else None,
-            key=key or KEY,
+            key=key or re.sub(r"[^\w./ -]|--|\W+$", "_", session.repo.git.prefix.rstrip("/"), flags=re.ASCII) or KEY,
             link=run.link,
         )
     except (AuthError, RemoteError) as error:
@@ -158,11 +162,12 @@ def host_of(session: Session, run: Run) -> Host:
         UsageError: no host is known, or no token is set.
     """
     if not run.host or not run.api or not run.slug:
-        raise UsageError("this is no run of GitHub, GitLab or Bitbucket", hint="post from CI, or leave --comment out")
+        raise UsageError("this is no run of GitHub, GitLab or Bitbucket", hint="post from CI, or leave out what posts")
     names = _TOKENS[run.host]
     token = next((session.environment[name] for name in names if session.environment.get(name)), None)
     if token is None:
-        raise UsageError(f"no token to post with: neither {' nor '.join(names)} is set", hint="docs/ci-hosts.md")
+        hint = f"give the job the variable {names[-1]}; which permissions it needs: docs/ci-hosts.md"
+        raise UsageError(f"no token to post with: neither {' nor '.join(names)} is set", hint=hint)
     if run.host == "github":
         from mlgit.ops.ci.hosts.github import GitHub
 

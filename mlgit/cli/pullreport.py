@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from mlgit.model.report import Report
+from mlgit.errors import MlgitError, NotEvaluableError
+from mlgit.model.report import Mark, Report, Row, Table, Verdict
 
 if TYPE_CHECKING:
     from mlgit.model.gate import Rule
@@ -16,15 +18,26 @@ if TYPE_CHECKING:
     from mlgit.repo import Repo
     from mlgit.work.snapshot import Snapshot
 
-TITLE = "mlgit"
+TITLE: Final = "mlgit"
+_PLACE: Final = re.compile(r"([^\s:]+:[1-9][0-9]*): ")
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The report, and the plots that go with it on a page."""
+    """The report, and the plots that go with it on a page.
+
+    Attributes:
+        error: why there is no answer, unless that is an answer itself.
+    """
 
     report: Report
     figures: tuple[Figure, ...] = ()
+    error: MlgitError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """That of the error, or of the report."""
+        return self.report.exit_code if self.error is None else self.error.code
 
 
 def compare(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool, allow_stale: bool) -> Comparison:
@@ -35,17 +48,21 @@ def compare(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool, 
         allow_stale: stages whose lock is not current only warn.
 
     Raises:
+        NotEvaluableError: the gates of the base stand in another mlgit root.
         MlgitError: a file of either side is malformed, or a metrics file is nowhere to be had.
     """
     from mlgit.model.gate import leaves
     from mlgit.ops.ci.currency import stale_stages
     from mlgit.ops.ci.outgoing import unpublished
     from mlgit.ops.ci.report import merge
+    from mlgit.ops.ci.roots import check_kept
     from mlgit.ops.compare.values import metrics_show
     from mlgit.ops.gates.evaluate import find_law
 
+    if base is not None and base.rev is not None and not accept:
+        check_kept(repo.git, base.rev, head.rev or repo.git.resolve("HEAD"))
     law = find_law(repo, base, head, accept=accept)
-    parts = [_gate(repo, base, head, law), stale_stages(repo, head, allowed=allow_stale)]
+    parts = [_gate(repo, base, head, law), stale_stages(repo, base, head, allowed=allow_stale)]
     if head.rev is not None:
         parts.append(unpublished(repo, base, head))
     figures: tuple[Figure, ...] = ()
@@ -54,7 +71,34 @@ def compare(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool, 
     else:
         found, figures = _differences(repo, base, head, list(leaves(law.gates.rules)))
         parts += found
-    return Comparison(merge([_telling(part) for part in parts], kind="ci", title=TITLE), figures)
+    merged = merge([_telling(part) for part in parts], kind="ci", title=_title(repo))
+    return Comparison(_placed(repo, merged), figures)
+
+
+def broken(repo: Repo, error: MlgitError, base: str | None, head: str | None) -> Comparison:
+    """That there is no answer, as a report; it names the file and line if the error does."""
+    place = _PLACE.match(error.message)
+    row = Row((error.message,), Mark.FAIL, f"hint: {error.hint}" if error.hint else "", place[1] if place else "")
+    table = Table("error", "Error", ("problem",), (row,))
+    verdict = Verdict.NOT_EVALUABLE if isinstance(error, NotEvaluableError) else Verdict.ERROR
+    report = _placed(repo, Report("ci", _title(repo), (table,), verdict, base, head))
+    return Comparison(report, error=None if verdict is Verdict.NOT_EVALUABLE else error)
+
+
+def _title(repo: Repo) -> str:
+    """One Git repository may hold several mlgit roots, each with a report of its own."""
+    return f"{TITLE}: {repo.git.prefix.rstrip('/')}" if repo.git.prefix else TITLE
+
+
+def _placed(repo: Repo, report: Report) -> Report:
+    """Files that rows name as seen from Git's top folder, where code hosts look for them."""
+    prefix = repo.git.prefix
+
+    def moved(row: Row) -> Row:
+        return dataclasses.replace(row, where=f"{prefix}{row.where}") if row.where else row
+
+    tables = (dataclasses.replace(table, rows=tuple(map(moved, table.rows))) for table in report.tables)
+    return dataclasses.replace(report, tables=tuple(tables)) if prefix else report
 
 
 def _gate(repo: Repo, base: Snapshot | None, head: Snapshot, law: Law) -> Report:

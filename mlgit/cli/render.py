@@ -5,13 +5,15 @@ Text from files and remotes is escaped before it reaches a terminal and never pa
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from mlgit.cli.session import Session
 from mlgit.errors import InvalidError
-from mlgit.model.report import Cell, Mark, Report, Row, Table, Verdict, ordered, show, to_json
+from mlgit.model.report import Cell, Mark, Report, Row, Table, ordered, show, to_json
 
 if TYPE_CHECKING:
     from mlgit.errors import MlgitError
@@ -42,19 +44,21 @@ _COLORS: Final = {
 }
 _PATHS: Final = frozenset({"path", "from", "named_by"})
 _MALFORMED: Final = "mend it there; `git diff` shows what changed since the last commit"
-_VERDICTS: Final = {
-    Verdict.PASS: "passed",
-    Verdict.FAIL: "failed",
-    Verdict.NOT_EVALUABLE: "could not be evaluated",
-    Verdict.NOT_COMPARABLE: "not comparable",
-    Verdict.MISSING: "objects are missing",
-    Verdict.DAMAGED: "objects are damaged",
-}
 
 
 def out(text: str) -> None:
     """Data for stdout."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    with reading():
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Write to who may have seen enough, as in `mlgit ci | head`: that does not change what a command decides."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def raw(data: bytes) -> None:
@@ -65,7 +69,8 @@ def raw(data: bytes) -> None:
 def say(session: Session, text: str) -> None:
     """A remark for stderr, unless the user wants quiet."""
     if not session.quiet:
-        sys.stderr.write(printable(text) + "\n")
+        with reading():
+            sys.stderr.write(printable(text) + "\n")
 
 
 def fail(error: MlgitError, session: Session | None = None) -> None:
@@ -107,6 +112,8 @@ def report(session: Session, value: Report, *, json: bool = False, md: bool = Fa
         out(to_markdown(value))
     else:
         _as_text(session, value, every)
+    with reading():
+        sys.stdout.flush()
 
 
 def _as_text(session: Session, value: Report, every: bool) -> None:
@@ -126,8 +133,8 @@ def _as_text(session: Session, value: Report, every: bool) -> None:
     if not shown and not value.notes:
         unchanged = any(table.rows for table in value.tables)
         say(session, "no changes" if unchanged else value.tables[0].empty)
-    if value.verdict in _VERDICTS:
-        out(printable(f"{value.title}: {_VERDICTS[value.verdict]}"))
+    if value.verdict.words:
+        out(printable(f"{value.title}: {value.verdict.words}"))
 
 
 def _table(session: Session, table: Table, rows: list[Row], *, titled: bool) -> None:

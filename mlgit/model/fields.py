@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from mlgit.errors import InvalidError
 from mlgit.model.text import Block
 
+_LONGEST: Final = 200
+"""Characters of a word in an error; a longer one is no typing error either, and comparing it could take hours."""
 _NAMES = {
     dict: "a mapping",
     list: "a list",
@@ -53,8 +55,7 @@ class Fields:
         allowed = known if isinstance(known, (Mapping, tuple)) else list(known)
         for key in value:
             if key not in allowed:
-                near = difflib.get_close_matches(key, allowed, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(allowed))}"
+                hint = _near(key, allowed) or f"known keys: {_cut(', '.join(sorted(allowed)), 2000)}"
                 self.fail(key, "unknown key", hint)
 
     def fail(self, key: str, problem: str, hint: str | None = None) -> NoReturn:
@@ -67,7 +68,7 @@ class Fields:
         file, colon, path = self.where.partition(": ")
         if line is not None:
             file = f"{_without_line(file)}:{line}"
-        return f"{file}: {path + '.' if colon else ''}{key}"
+        return f"{file}: {path + '.' if colon else ''}{_cut(key)}"
 
     def _typed(self, key: str, kind: type, default: Any) -> Any:
         value = self.block.get(key)
@@ -114,10 +115,21 @@ class Fields:
         value = self.text(key, default)
         allowed = list(options)
         if value is not None and value != default and value not in allowed:
-            near = difflib.get_close_matches(value, allowed, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(allowed)}"
-            self.fail(key, f"unknown value {value!r}", hint)
+            hint = _near(value, allowed) or f"one of: {_cut(', '.join(allowed), 2000)}"
+            self.fail(key, f"unknown value {_cut(value)!r}", hint)
         return value
+
+
+def _near(word: Any, allowed: Iterable[str]) -> str:
+    """A hint that names the known word nearest to `word`; empty if none is near."""
+    if not isinstance(word, str) or len(word) > _LONGEST:
+        return ""
+    found = difflib.get_close_matches(word, [one for one in allowed if len(one) <= _LONGEST], 1)
+    return f"did you mean {found[0]!r}?" if found else ""
+
+
+def _cut(text: Any, limit: int = _LONGEST) -> Any:
+    return f"{text[:limit]}…" if isinstance(text, str) and len(text) > limit else text
 
 
 def describe(value: object) -> str:

@@ -1,7 +1,8 @@
 """What a change does to the gates that judge it: which gates of the base it takes out or loosens.
 
 A gate of the base holds on if the head has one that is at least as strict: whatever the base's gate fails, that one
-fails too. Where that cannot be told, as when the direction or the test is another, it counts as loosened.
+fails too. Where that cannot be told, as when the direction or the test is another, it counts as loosened. So does a
+lower `min_n` of the worst slice: a small one that is bad anyway would lower the base that drops are measured from.
 """
 
 from __future__ import annotations
@@ -76,18 +77,22 @@ def _looser_rule(base: Rule, head: Rule) -> Iterator[str]:
         yield _change("required", True, False)
     if base.needs_base and base.on_missing_base == "fail" != head.on_missing_base:
         yield _change("on_missing_base", "fail", head.on_missing_base)
-    if head.min_n > base.min_n:
+    worst = base.slices == "worst"
+    if head.min_n > base.min_n or (head.min_n != base.min_n and worst and base.needs_base):
         yield _change("min_n", base.min_n, head.min_n)
-    for key in ("direction", "slices", "against"):
-        if getattr(base, key) != getattr(head, key) and (key == "slices" or base.needs_base):
+    for key, counts in (("direction", base.needs_base or worst), ("slices", True), ("against", base.needs_base)):
+        if counts and getattr(base, key) != getattr(head, key):
             yield _change(key, getattr(base, key), getattr(head, key))
     yield from _lower_level(base, head)
-    if base.needs_base and head.test is not None:
+    if base.needs_base and (head.test is not None or base.test == "rank"):
         yield from _looser_test(base, head)
 
 
 def _looser_test(base: Rule, head: Rule) -> Iterator[str]:
-    """A test lets drops pass that it cannot tell from chance, the more of them the more confidence it asks for."""
+    """A test lets drops pass that it cannot tell from chance, the more of them the more confidence it asks for.
+
+    One of ranks judges a mean, to which new seeds count; without it each seed is judged, and a new one has no base.
+    """
     if head.test != base.test:
         yield _change("test", base.test, head.test)
     elif head.confidence > base.confidence:

@@ -31,20 +31,18 @@ _WORDS: Final = {
     Mark.SAME: "same",
     Mark.INFO: "",
 }
-_VERDICTS: Final = {
-    Verdict.NONE: "",
-    Verdict.PASS: "✅ passed",
-    Verdict.FAIL: "❌ failed",
-    Verdict.NOT_EVALUABLE: "⚠️ could not be evaluated",
-    Verdict.NOT_COMPARABLE: "⚠️ not comparable",
-    Verdict.MISSING: "❌ objects are missing",
-    Verdict.DAMAGED: "❌ objects are damaged",
+_SIGNS: Final = {
+    Verdict.PASS: "✅",
+    Verdict.NOT_EVALUABLE: "⚠️",
+    Verdict.NOT_COMPARABLE: "⚠️",
 }
+"""What stands before a verdict; ❌ before any other."""
 
 
 def to_markdown(report: Report) -> str:
     """The whole report: a headline with the verdict, the sides, the notes, then each table."""
-    verdict = _VERDICTS[report.verdict]
+    words = report.verdict.words
+    verdict = f"{_SIGNS.get(report.verdict, '❌')} {words}" if words else ""
     lines = [f"## {escape(report.title)}{': ' if verdict else ''}{verdict}", ""]
     sides = [escape(side) for side in (report.base, report.head) if side is not None]
     summary = _summary(report)
@@ -94,7 +92,7 @@ def _section(table: Table, *, alone: bool) -> list[str]:
     rows = ordered(table.rows)
     open_rows = [row for row in rows if row.mark is not Mark.SAME]
     folded = rows[len(open_rows) :]
-    lines += [*_table(table, open_rows), ""] if open_rows else [f"{escape(table.empty)}", ""]
+    lines += [*_table(table, open_rows), ""] if open_rows else ["no changes" if folded else escape(table.empty), ""]
     if folded:
         summary = f"<summary>{count(len(folded), 'unchanged row')}</summary>"
         lines += ["<details>", summary, "", *_table(table, folded), "", "</details>", ""]

@@ -82,12 +82,11 @@ def is_pattern(key: str) -> bool:
 def match_keys(pattern: str, keys: Iterable[str]) -> list[str]:
     """The `keys` that `pattern` stands for, in their order.
 
-    `*` is any text inside one name or list position, `?` one character of it; a key equal to the pattern is its only
-    match. Brackets are ordinary characters, they number list items.
+    `*` is any text inside one name or list position, `?` one character of it. Brackets are ordinary characters, they
+    number list items. A key that is spelled like the pattern is one match among others: it must not hide them.
     """
-    keys = list(keys)
-    if pattern in keys or not is_pattern(pattern):
-        return [pattern] if pattern in keys else []
+    if not is_pattern(pattern):
+        return [key for key in keys if key == pattern]
     globs = [piece.replace("[", "[[]") for piece in _PIECE.findall(pattern)]
     return [key for key in keys if _matches(globs, _PIECE.findall(key))]
 

@@ -50,8 +50,24 @@ class Verdict(Enum):
     NOT_COMPARABLE = "not-comparable"
     MISSING = "missing"
     DAMAGED = "damaged"
+    ERROR = "error"
+
+    @property
+    def words(self) -> str:
+        """The verdict for people, as what follows the name of what was asked; empty where nothing was judged."""
+        return _WORDS[self]
 
 
+_WORDS: Final = {
+    Verdict.NONE: "",
+    Verdict.PASS: "passed",
+    Verdict.FAIL: "failed",
+    Verdict.NOT_EVALUABLE: "could not be evaluated",
+    Verdict.NOT_COMPARABLE: "not comparable",
+    Verdict.MISSING: "objects are missing",
+    Verdict.DAMAGED: "objects are damaged",
+    Verdict.ERROR: "broke",
+}
 _EXIT: Final = {
     Verdict.NONE: 0,
     Verdict.PASS: 0,
@@ -60,6 +76,7 @@ _EXIT: Final = {
     Verdict.NOT_COMPARABLE: 19,
     Verdict.MISSING: 12,
     Verdict.DAMAGED: 13,
+    Verdict.ERROR: 70,
 }
 
 
@@ -117,7 +134,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 yes or no question asked, 1 no, 12 objects missing, 13 damaged, 19 could not be evaluated or compared."""
+        """0 yes or no question asked, 1 no, 12 objects missing, 13 damaged, 19 not evaluated or compared, 70 broke."""
         return _EXIT[self.verdict]
 
     @property

@@ -1,8 +1,8 @@
 """A report read back from its JSON, as the artifact that one CI job leaves for another.
 
 The file may come from a job that ran a stranger's code, so it is hostile until proven well formed: its size, depth,
-number of rows and the length of every text are bounded, unknown marks and verdicts are refused, and what comes out is
-an ordinary `Report`, whose renderers escape every text.
+numbers, how many rows, columns and notes there are, and the length of every text are bounded, unknown marks and
+verdicts are refused, and what comes out is an ordinary `Report`, whose renderers escape every text.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from mlgit.model.report import VERSION, Cell, Mark, Report, Row, Table, Verdict
 
 MAX_BYTES: Final = 16 << 20
 MAX_TABLES: Final = 50
+MAX_COLUMNS: Final = 200
 MAX_ROWS: Final = 20_000
+MAX_NOTES: Final = 1000
 MAX_TEXT: Final = 10_000
+_MOST: Final = 10**305  # a float holds it, so that it can be shown
 _OWN: Final = ("version", "kind", "title", "verdict", "base", "head", "notes", "tables")
 _MARKS: Final = {mark.value: mark for mark in Mark}
 _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
@@ -44,7 +47,9 @@ def decode(data: bytes, where: str) -> Report:
     names = _names(value)
     fields = Fields(value, where, (*_OWN, *names))
     if fields.whole("version") != VERSION:
-        fields.fail("version", f"{fields.block['version']} is not known to this mlgit", "upgrade mlgit")
+        fields.fail("version", f"{describe(fields.block['version'])} is not known to this mlgit", "upgrade mlgit")
+    if len(fields.items("notes")) > MAX_NOTES:
+        fields.fail("notes", f"{len(value['notes'])} notes; a report has at most {MAX_NOTES}")
     return Report(
         kind=_text(fields, "kind"),
         title=_text(fields, "title"),
@@ -59,7 +64,7 @@ def decode(data: bytes, where: str) -> Report:
 def _names(value: object) -> list[str]:
     """What the tables are called, as far as that can be told before anything is checked."""
     tables = value.get("tables") if isinstance(value, dict) else None
-    listed = tables if isinstance(tables, list) else []
+    listed = tables[:MAX_TABLES] if isinstance(tables, list) else []
     return [one["name"] for one in listed if isinstance(one, dict) and isinstance(one.get("name"), str)]
 
 
@@ -71,6 +76,8 @@ def _tables(fields: Fields) -> Iterator[Table]:
     for one in described:
         inner = Fields(one, fields.at("tables"), ("name", "title", "columns", "empty"))
         name = _text(inner, "name")
+        if len(inner.items("columns")) > MAX_COLUMNS:
+            inner.fail("columns", f"{len(one['columns'])} columns; a table has at most {MAX_COLUMNS}")
         columns = tuple(_bounded(inner, "columns", column) for column in inner.items("columns"))
         if name in _OWN or len(set(columns)) != len(columns) or {"mark", "note", "where"} & set(columns):
             inner.fail("columns", "a name that occurs twice or has another meaning")
@@ -97,6 +104,8 @@ def _cell(fields: Fields, column: str) -> Cell:
         return _bounded(fields, column, value)
     if value is not None and not isinstance(value, (bool, int, float)):
         fields.fail(column, f"expected one value, found {describe(value)}")
+    if isinstance(value, int) and abs(value) > _MOST:
+        fields.fail(column, "too large a number")
     cell: Cell = value
     return cell
 

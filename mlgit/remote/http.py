@@ -27,6 +27,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from mlgit.errors import AuthError, MlgitError, RemoteError, UnsafeError
 from mlgit.model.secret import redact
+from mlgit.remote.cutoff import Cutoff
 from mlgit.remote.retry import Patience
 
 MOST: Final = 32 << 20
@@ -135,7 +136,8 @@ class Client:
         self._now = now
         self._most = most
         self._answers = answers
-        self._opener = _opener(self._address)
+        self._cutoff = Cutoff()
+        self._opener = _opener(self._address, self._cutoff)
         if not all(_HEADER.fullmatch(text) for text in self._credentials.values()):
             raise AuthError(f"the token for {self._address} is empty, or holds a line break or blank", hint=hint)
 
@@ -224,23 +226,26 @@ class Client:
         if request.data is not None:
             headers["Content-Type"] = "application/json; charset=utf-8"
         wire = urllib.request.Request(request.url, request.data, headers, method=request.method)
+        end = self._patience.clock() + timeout
         try:
-            with self._opener.open(wire, timeout=timeout) as response:
+            with self._cutoff.within(timeout), self._opener.open(wire, timeout=timeout) as response:
                 found = {name.lower(): text for name, text in response.headers.items()}
-                return response.status, found, self._body(response, timeout)
+                return response.status, found, self._body(response, end)
         except urllib.error.URLError as error:
             raise self._broken(request, error.reason) from None
-        except http.client.HTTPException as error:
+        except (http.client.HTTPException, UnicodeError) as error:
             raise ConnectionError(f"{type(error).__name__}: {error}") from None
 
-    def _body(self, response: Any, timeout: float) -> bytes:
-        """All bytes of an answer: not more than allowed, and not dripping in for longer than `timeout`."""
-        parts, size, end = [], 0, self._patience.clock() + timeout
-        while chunk := response.read1(_CHUNK):
+    def _body(self, response: Any, end: float) -> bytes:
+        """All bytes of an answer: not more than allowed, and not dripping in beyond the moment `end`."""
+        parts, size, more = [], 0, True
+        while more:
+            chunk = response.read1(_CHUNK)
+            more = bool(chunk)
             size += len(chunk)
             if size > self._most:
                 raise RemoteError(f"{self._address}: an answer of more than {self._most} bytes", hint=_AGAIN)
-            if self._patience.clock() > end:
+            if self._patience.clock() >= end:  # at the end too: it may have been cut off within the headers
                 raise TimeoutError("the answer took too long")
             parts.append(chunk)
         return b"".join(parts)
@@ -253,8 +258,12 @@ class Client:
 
     def _moved(self, request: _Request, status: int, location: str) -> _Request:
         """The request that a redirect asks for: at the same host only, and never another request than was meant."""
-        url = urljoin(request.url, location)
-        if not location or _origin(url) != _origin(self._address):
+        try:
+            url = urljoin(request.url, location)
+            elsewhere = not location or _origin(url) != _origin(self._address)
+        except ValueError:
+            url, elsewhere = "one that is no address", True
+        if elsewhere:
             message = f"{request.url}: redirects to another host, {url}"
             raise RemoteError(self._clean(message), hint="give the host's own address")
         if request.method != "GET" and status not in (307, 308):
@@ -328,11 +337,10 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _opener(address: str) -> urllib.request.OpenerDirector:
+def _opener(address: str, cutoff: Cutoff) -> urllib.request.OpenerDirector:
     """Proxies serve HTTPS, where they cannot read along; what goes to this machine goes past them."""
-    secure = urllib.request.HTTPSHandler(context=ssl.create_default_context())
     direct = [urllib.request.ProxyHandler({})] if address.startswith("http:") else []
-    return urllib.request.build_opener(_Plain, secure, *direct)
+    return urllib.request.build_opener(_Plain, *cutoff.handlers(ssl.create_default_context()), *direct)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -357,7 +365,10 @@ def _items(value: Any) -> list[Any]:
 def _next(answer: Answer) -> Query | None:
     link = _NEXT.search(answer.headers.get("link", ""))
     url = link[1] if link else answer.value.get("next") if isinstance(answer.value, dict) else None
-    return parse_qsl(urlsplit(url).query, keep_blank_values=True) if isinstance(url, str) else None
+    try:
+        return parse_qsl(urlsplit(url).query, keep_blank_values=True) if isinstance(url, str) else None
+    except ValueError:
+        raise RemoteError("the host names a next page that is no address", hint=_AGAIN) from None
 
 
 def _reason(data: bytes) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Final
 
 from mlgit.errors import InvalidError
 from mlgit.model import pointer
@@ -10,6 +12,8 @@ from mlgit.model.pointer import Pointer
 from mlgit.model.relpath import RelPath
 from mlgit.model.tree import Content
 from mlgit.work.snapshot import Snapshot
+
+_decode: Final = functools.lru_cache(maxsize=1 << 16)(pointer.decode)  # of two commits, most pointers are the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def read_pointers(snapshot: Snapshot) -> dict[RelPath, Pointer]:
         data = snapshot.read(path) if path.endswith(pointer.SUFFIX) else None
         if data is None:
             continue
-        one = pointer.decode(data, path)
+        one = _decode(data, path)
         if one.out + pointer.SUFFIX != path.name:
             raise InvalidError(
                 f"{path}: names {one.out!r}, but a pointer is called after its output",

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -93,7 +94,7 @@ class Commit:
         self._read: dict[str, bytes] = {}
 
     def read(self, path: RelPath) -> bytes | None:
-        """A file's bytes as Git stores them; pointers, stage files and locks are read in one go with the first of them.
+        """A file's bytes as Git stores them; with the first pointer all are read, and so are stage files and locks.
 
         Raises:
             UnsafeError: a symbolic link stands there.
@@ -104,7 +105,7 @@ class Commit:
         if blob.mode == "120000":
             raise UnsafeError(f"{path} is a symbolic link in Git", hint="commit the file itself")
         if path not in self._read:
-            together = self._texts if path in self._texts else (path,)
+            together = next((each for each in self._texts if path in each), {path})
             found = self._git.contents(self._blobs[one].id for one in together)
             self._read |= {one: found[self._blobs[one].id] for one in together}
         return self._read[path]
@@ -114,21 +115,27 @@ class Commit:
         return {blob.path: blob for blob in self._git.blobs(self.rev)}
 
     @functools.cached_property
-    def _texts(self) -> tuple[RelPath, ...]:
-        """The files that say what there is."""
-        return tuple(path for path in self.paths(*CONTROL_FILES, LOCK_FILE) if self._blobs[path].is_file)
+    def _texts(self) -> tuple[set[RelPath], set[RelPath]]:
+        """The files that say what there is: pointers, which may be many, then stage files and locks."""
+        files = {path for path in self._own if self._blobs[path].is_file}
+        others = {path for path in files if path.name in (STAGE_FILE, LOCK_FILE)}
+        return files - others, others
+
+    @functools.cached_property
+    def _own(self) -> tuple[RelPath, ...]:
+        return tuple(self.paths(*CONTROL_FILES, LOCK_FILE))
 
     @functools.cached_property
     def control_files(self) -> tuple[RelPath, ...]:
         """Pointers and stage files."""
-        return tuple(self.paths(*CONTROL_FILES))
+        return tuple(path for path in self._own if path.name != LOCK_FILE)
 
     def paths(self, *patterns: str) -> list[RelPath]:
         """All files of the commit."""
-        names = list(self._blobs)
-        if patterns:
-            names = [one for one in names if any(fnmatchcase(one.rpartition("/")[2], p) for p in patterns)]
-        return _valid(names)
+        if not patterns:
+            return _valid(self._blobs)
+        fits = re.compile("|".join(map(translate, patterns))).match
+        return _valid(one for one in self._blobs if fits(one.rpartition("/")[2]))
 
 
 def _valid(names: Iterable[str]) -> list[RelPath]:

@@ -43,12 +43,14 @@ def parse(words: list[str]) -> argparse.Namespace:
     add("--dvc", default=shutil.which("dvc"), help="the dvc program to compare with")
     add("--without", action="append", default=[], choices=[kind.name for kind in KINDS], help="leave a tool out")
     add("--rounds", type=int, default=5, help="repetitions (default: %(default)s)")
-    add("--files", type=int, default=10_000, help="small: number of files (default: %(default)s)")
-    add("--folders", type=int, default=10, help="small: spread over so many folders (default: %(default)s)")
-    add("--size", type=parse_bytes, default=4096, help="small: bytes of a file (default: %(default)s)")
+    add("--files", type=int, default=10_000, help="small, ci: number of files (default: %(default)s)")
+    add("--folders", type=int, default=10, help="small, ci: spread over so many folders (default: %(default)s)")
+    add("--size", type=parse_bytes, default=4096, help="small, ci: bytes of a file (default: %(default)s)")
     add("--large", type=parse_bytes, default=2 << 30, metavar="SIZE", help="large: bytes of the file (default: 2G)")
     add("--stages", type=int, default=100, metavar="N", help="pipeline: stages (default: %(default)s)")
     add("--many-stages", type=int, default=2000, metavar="N", help="pipeline: of a large graph (default: %(default)s)")
+    add("--gates", type=int, default=500, metavar="N", help="ci: gates, each on a metric (default: %(default)s)")
+    add("--examples", type=int, default=100_000, metavar="N", help="ci: predictions of a side (default: %(default)s)")
     add("--scale-files", type=int, default=1_000_000, metavar="N", help="scale: files (default: %(default)s)")
     add("--scale-folders", type=int, default=1000, metavar="N", help="scale: folders (default: %(default)s)")
     add("--scale-size", type=parse_bytes, default=64, metavar="SIZE", help="scale, flat: bytes (default: %(default)s)")
@@ -87,6 +89,8 @@ def measure(arguments: argparse.Namespace, results: Results) -> None:
                     flat=Shape(arguments.flat_files, 1, arguments.scale_size),
                     stages=arguments.stages,
                     many_stages=arguments.many_stages,
+                    gates=arguments.gates,
+                    examples=arguments.examples,
                     rounds=arguments.rounds,
                     scale_rounds=arguments.scale_rounds,
                     say=_say,

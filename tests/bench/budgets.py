@@ -39,6 +39,7 @@ def judge(results: Results) -> list[Budget]:
         *_small(results),
         *_versions(results),
         *_pipeline(results),
+        *_ci(results),
         *_large(results),
         *_scaled(results, "scale"),
         *_scaled(results, "flat"),
@@ -115,6 +116,28 @@ def _pipeline(results: Results) -> list[Budget]:
             10 * nothing,
         ),
     ]
+
+
+def _ci(results: Results) -> list[Budget]:
+    def budget(workload: str, step: Step, bound: float) -> Budget:
+        return Budget(f"{workload}: {step.name}", f"≤ {bound} s", results.median(workload, step.name, "mlgit"), bound)
+
+    def faster(workload: str, step: Step) -> Budget:
+        own, dvc = (results.median(workload, step.name, tool) for tool in ("mlgit", "dvc"))
+        return Budget(f"{workload}: {step.name}", "faster than dvc", own, dvc)
+
+    found = []
+    for workload in ("ci, small", "ci, tracked", "ci, in Git"):
+        found += [
+            budget(workload, steps.METRICS_DIFF, 0.25),
+            faster(workload, steps.METRICS_DIFF),
+            budget(workload, steps.REVIEW, 2),
+            budget(workload, steps.REVIEW_WRITTEN, 2),
+            budget(workload, steps.COMMIT_CODE, 0.3),
+            faster(workload, steps.COMMIT_CODE),
+            budget(workload, steps.POST_CHECKOUT, 0.3),
+        ]
+    return [*found, budget("ci, predictions", steps.RESAMPLES, 3)]
 
 
 def _large(results: Results) -> list[Budget]:

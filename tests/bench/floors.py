@@ -1,4 +1,4 @@
-"""What the disk and Python can do at best, as a program of its own: `python floors.py scan|pack PATHS`.
+"""What the disk and Python can do at best, as a program of its own: `python floors.py scan|pack|draw …`.
 
 It runs as a process like the tools do, so that Python's start is part of a floor as it is part of theirs. It must
 never import mlgit: a floor that used the code it judges would move with it.
@@ -37,8 +37,17 @@ def pack(root: str, target: str) -> None:
             out.write(data)
 
 
+def draw(examples: int, resamples: int) -> None:
+    """Draw `resamples` times how often each of four kinds of `examples` comes up: the least that a bootstrap does."""
+    import numpy as np
+
+    np.random.default_rng(0).multinomial(examples, [0.85, 0.05, 0.05, 0.05], resamples)
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "scan":
+    if sys.argv[1] == "draw":
+        draw(int(sys.argv[2]), int(sys.argv[3]))
+    elif sys.argv[1] == "scan":
         for _ in scan(sys.argv[2]):
             pass
     else:

@@ -66,6 +66,15 @@ FIRST_RUN = Step("repro (first run)", "repro", floors=True)
 NOTHING_TO_RUN = Step("repro (nothing changed)", "repro")
 RESTORED = Step("repro (all restored)", "repro", methodcaller("lose"))
 NAPS = Step("repro (sleeping stages)", "nap", floors=True)
+METRICS_DIFF = Step("metrics diff HEAD~1", "metrics_diff", floors=True)
+REVIEW = Step("ci", "review", floors=True)
+REVIEW_WRITTEN = Step("ci --html --output", "review_written", floors=True)
+COMMIT_CODE = Step("pre-commit (no data)", "pre_commit", methodcaller("stage_code"), floors=True)
+COMMIT_POINTER = Step("pre-commit (a pointer)", "pre_commit", methodcaller("stage_pointer"), floors=True)
+POST_CHECKOUT = Step("post-checkout (none)", "post_checkout", floors=True)
+DIFF_DRIVER = Step("diff-driver metrics", "show_metrics", floors=True)
+GATES = Step("gate", "gate", floors=True)
+RESAMPLES = Step("gate, tested", "resample", floors=True)
 # A tool that is given the data where it is, not a copy of it.
 ADD_IN_PLACE = Step(ADD.name, "add", floors=True)
 
@@ -86,6 +95,14 @@ SCALE_STEPS = (ADD_IN_PLACE, STATUS, PUSH, CHECKOUT, PULL, STATUS_ONE)
 LARGE_STEPS = (ADD, STATUS, PUSH, CHECKOUT, PULL)
 LINKED_STEPS = (ADD, CHECKOUT)
 PIPELINE_STEPS = (FIRST_RUN, NOTHING_TO_RUN, RESTORED)
+COMMIT_STEPS = (METRICS_DIFF, REVIEW, REVIEW_WRITTEN, COMMIT_CODE, POST_CHECKOUT)
+CI_STEPS = {
+    "ci, small": (*COMMIT_STEPS, COMMIT_POINTER, DIFF_DRIVER),
+    "ci, tracked": (*COMMIT_STEPS, COMMIT_POINTER),
+    "ci, in Git": COMMIT_STEPS,
+    "ci, gates": (GATES,),
+    "ci, predictions": (RESAMPLES,),
+}
 
 
 def take(results: Results, workload: str, step: Step, tool: Tool) -> None:

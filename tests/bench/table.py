@@ -17,7 +17,8 @@ _MEGABYTE = 1_000_000
 LEGEND = """\
 floor: `python -c pass` (start), scandir + stat (status), read + hash + append to one file (add), copying that one
 file (push), cp + fsync (one large file), `sh -c true` a stage (repro); each is a process, its start included. cp is not
-durable, mlgit is.
+durable, mlgit is. Floors of ci: `git cat-file --batch` of two metrics files (metrics diff, gate), `git diff` of two
+commits or of what is staged, `cat` (diff-driver), drawing counts by NumPy (gate, tested).
 Ratios are medians over the rounds, each of one round's pair. MB (10⁶ bytes) is mlgit's peak memory.
 borg: create is add, extract is pull and checkout. no start: without the time of `mlgit --version`."""
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-TINY = ["small", "versions", "pipeline", "--rounds", "1", "--files", "20", "--folders", "2"]
-TINY += ["--stages", "4", "--many-stages", "8"]
+TINY = ["small", "versions", "pipeline", "ci", "--rounds", "1", "--files", "20", "--folders", "2"]
+TINY += ["--stages", "4", "--many-stages", "8", "--gates", "3", "--examples", "100"]
 ALONE = [word for rival in ("dvc", "git-lfs", "borg") for word in ("--without", rival)]
 
 
@@ -31,6 +31,8 @@ def test_it_measures_judges_and_leaves_nothing(tmp_path: Path) -> None:
     assert set(small["add"]) == {"cp", "floor", "mlgit"}
     assert all(len(rounds) == 1 for tools in small.values() for rounds in tools.values())
     assert set(written["samples"]["pipeline"]["repro (first run)"]) == {"floor", "mlgit"}
+    assert set(written["samples"]["ci, tracked"]["ci"]) == {"floor", "mlgit"}
+    assert set(written["samples"]["ci, predictions"]) == {"gate, tested"}
     assert {budget["work"] for budget in written["budgets"]} >= {"small: add", "versions: objects of the second"}
     assert max(map(len, done.stdout.splitlines())) <= 120
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]

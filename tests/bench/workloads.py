@@ -17,6 +17,7 @@ from tests.bench import steps
 from tests.bench.data import Shape, change_one, make_large, make_tree, readable, stored_bytes
 from tests.bench.process import run
 from tests.bench.results import Growth, Results
+from tests.bench.reviewed import DvcJudged, GitAlone, Judged, Project, Reviewed
 from tests.bench.staged import NAP, NAPS, DvcStages, Shell, Stages
 from tests.bench.steps import Step
 from tests.bench.tools import Borg, CheckoutCopy, Copy, DurableCopy, Dvc, GitLfs, Mlgit, Python, Tool
@@ -28,7 +29,7 @@ _START_ROUNDS = 3  # starts are short and noisy: three times as many rounds
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What was asked for: shapes, sizes in bytes, numbers of stages and rounds, programs and their environment."""
+    """What was asked for: shapes, sizes in bytes, numbers of all kinds, programs and their environment."""
 
     programs: Mapping[type[Tool], tuple[str, ...]]
     env: Mapping[str, str]
@@ -38,6 +39,8 @@ class Settings:
     flat: Shape
     stages: int
     many_stages: int
+    gates: int
+    examples: int
     rounds: int
     scale_rounds: int
     say: Callable[[str], None]
@@ -191,6 +194,34 @@ def pipeline(results: Results, place: Path, settings: Settings) -> None:
         steps.take(results, many, step, alone)
 
 
+def ci(results: Results, place: Path, settings: Settings) -> None:
+    """What runs on every commit and pull request, on small and large repositories, with many gates and predictions."""
+    programs: dict[type[Tool], tuple[str, ...]] = {GitAlone: ("git",), Judged: settings.programs[Mlgit]}
+    programs |= {DvcJudged: settings.programs[Dvc]} if Dvc in settings.programs else {}
+    settings = dataclasses.replace(settings, programs=programs)
+    tracked = Project(tracked=True)
+    for number, (workload, shape, project, title) in enumerate(
+        (
+            ("ci, small", TINY, tracked, f"{TINY}, tracked"),
+            ("ci, tracked", settings.small, tracked, f"{settings.small}, tracked"),
+            ("ci, in Git", settings.small, Project(), f"{settings.small}, in Git"),
+            ("ci, gates", TINY, Project(gates=settings.gates), f"{settings.gates} gates"),
+            ("ci, predictions", TINY, Project(examples=settings.examples), f"{settings.examples:,} predictions"),
+        )
+    ):
+        settings.say(f"{workload}: {title}")
+        results.titles[workload] = f"{title}, {settings.rounds} rounds"
+        folder = place / str(number)
+        make_tree(folder / "source", shape)
+        tools = settings.tools(tuple(programs), folder, folder / "source")
+        for tool in tools:
+            assert isinstance(tool, Reviewed)
+            tool.create()
+            tool.write(project)
+        for turn in range(-1, settings.rounds):
+            _in_turn(results if turn >= 0 else Results(), workload, steps.CI_STEPS[workload], tools, turn)
+
+
 def _in_turn(results: Results, workload: str, taken: Sequence[Step], tools: Sequence[Tool], turn: int) -> None:
     for number, step in enumerate(taken):
         for tool in steps.rotated(tools, turn + number):
@@ -217,8 +248,9 @@ WORKLOADS: dict[str, Callable[[Results, Path, Settings], None]] = {
     "small": small,
     "versions": versions,
     "pipeline": pipeline,
+    "ci": ci,
     "large": large,
     "scale": scale,
     "flat": flat,
 }
-USUAL = ("start-up", "small", "versions", "pipeline", "large")
+USUAL = ("start-up", "small", "versions", "pipeline", "ci", "large")

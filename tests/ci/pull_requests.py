@@ -1,6 +1,6 @@
 """Pull requests of a gallery, each built from its description as a real Git repository, a host and a runner's clone.
 
-A description (`gallery/<name>/scenario.yaml`) says what the base holds and what the pull request changes. What is built:
+A description (`gallery/<name>/scenario.yaml`) says what the base holds and what the pull request changes. Built is:
 
     project/    the developer's repository: `main`, and the branch `change`
     hub.git     the host, with refs/pull/1/head and the trial merge refs/pull/1/merge
@@ -13,6 +13,7 @@ bytes: dates, names and the order of commits are fixed, and commit ids are repla
 A description's keys:
 
     title, because       what happens, and why the verdict is what it is
+    not_yet              what keeps the program from that verdict today
     before, base, main, change
                          commits: `files` (path: text, or a mapping for JSON; null removes), `run` (mlgit commands that
                          come before the commit), `message`, `tag`; `main` is what the main branch gets after the fork
@@ -250,7 +251,7 @@ class _Build:
         variables |= {"GITHUB_STEP_SUMMARY": str(out["summary.md"]), "GITHUB_OUTPUT": str(out["outputs"])}
         folder = self.runner / self._said.get("folder", ".")
         for line in self._said.get("first", ()):
-            code, output = _run(folder, shlex.split(line), {})
+            code, output = _run(folder, shlex.split(line.format(**self.ids)), {})
             assert code == 0, f"mlgit {line}: exit {code}\n{output}"
         code, output = _run(folder, ["ci", *words, *given], variables)
         texts = {name: _text(file) for name, file in out.items()}

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from actions_runner import find_commands
 from pull_requests import HERE, INDEX, Outcome, Scenario, play, scenarios, template
 
@@ -27,7 +28,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return template(tmp_path_factory.mktemp("start") / "project")
 
 
-@pytest.mark.parametrize("scenario", ALL, ids=lambda one: one.name)
+def _case(one: Scenario) -> ParameterSet:
+    reason = one.said.get("not_yet")
+    return pytest.param(one, id=one.name, marks=[pytest.mark.xfail(reason=reason)] if reason else [])
+
+
+@pytest.mark.parametrize("scenario", [_case(one) for one in ALL])
 def test_pull_request(scenario: Scenario, tmp_path: Path, start: Path) -> None:
     if scenario.event and not INDEX.is_file():
         pytest.skip("@octokit/webhooks-examples is not in .npm-tests")
@@ -82,8 +88,8 @@ def _listed() -> str:
     lines = [
         "# Pull requests, and what becomes of them",
         "",
-        "Each folder holds a pull request (`scenario.yaml`), the report that `mlgit ci` makes of it (`report.md`), and what",
-        "GitHub shows beside the files (`annotations.txt`). The tests build each as real Git repositories and compare.",
+        "Each folder holds a pull request (`scenario.yaml`), the report that `mlgit ci` makes of it (`report.md`), and",
+        "what GitHub shows beside the files (`annotations.txt`). The tests build them as real Git repositories.",
         "`python tests/ci/test_gallery.py` writes the reports and this list.",
         "",
         "| pull request | verdict | exit code |",
@@ -91,7 +97,8 @@ def _listed() -> str:
     ]
     for one in ALL:
         target = f"{one.name}/{'report.md' if one.golden.exists() else 'scenario.yaml'}"
-        lines.append(f"| [{one.said['title']}]({target}) | {one.verdict} | {one.exit} |")
+        later = f" (not yet: {one.said['not_yet']})" if "not_yet" in one.said else ""
+        lines.append(f"| [{one.said['title']}]({target}) | {one.verdict}{later} | {one.exit} |")
     return "\n".join(lines) + "\n"
 
 
@@ -101,7 +108,7 @@ def main(names: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         start = template(Path(folder) / "start")
         for one in ALL:
-            if names and not any(one.name.startswith(name) for name in names):
+            if "not_yet" in one.said or (names and not any(one.name.startswith(name) for name in names)):
                 continue
             place = Path(folder) / one.name
             place.mkdir()

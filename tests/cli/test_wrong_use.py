@@ -32,7 +32,8 @@ stages:
 COMMANDS = """
     status; add x; diff; checkout; move a b; remove x; unprotect; ls; cat x; du; gc -w; fsck; remote list;
     remote add a b; push; pull; fetch; stage list; stage add -n a x; repro; dag; freeze a; unfreeze a; params diff;
-    metrics show; metrics diff; plots show; plots diff; gate; config; config core.autostage true
+    metrics show; metrics diff; plots show; plots diff; gate; ci; ci init --github;
+    config; config core.autostage true
 """
 EMPTY = """
     status; ls; checkout; pull; fetch; du; gc -w; gc -a; fsck; repro; dag; stage list; metrics show; plots show;
@@ -411,6 +412,14 @@ def test_a_revision_that_a_shallow_clone_lacks(project: Path, tmp_path: Path, cl
         said = cli(*command, cwd=tmp_path / "shallow", code=2)
         refused(said, "no such revision: 'HEAD~1'", "git fetch --unshallow")
     assert "fetching" in cli("ci", "--base", "HEAD~1", cwd=tmp_path / "shallow").err
+
+
+def test_posting_outside_a_ci_service(project: Path, cli: Cli) -> None:
+    said = cli("ci", "--allow-stale", "--comment", cwd=project, code=2)
+    assert said.err.rstrip().splitlines()[-2:] == [
+        "error: this is no run of GitHub, GitLab or Bitbucket",
+        "hint: post from CI, or leave out what posts",
+    ]
 
 
 def test_clone_names_its_folder_as_git_does(git_folder: Path, tmp_path: Path, cli: Cli) -> None:

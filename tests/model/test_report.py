@@ -40,6 +40,7 @@ def test_verdicts_are_exit_codes() -> None:
         Verdict.NOT_COMPARABLE: 19,
         Verdict.MISSING: 12,
         Verdict.DAMAGED: 13,
+        Verdict.ERROR: 70,
     }
 
 

@@ -62,6 +62,12 @@ def test_a_long_table_is_cut_and_says_so_but_keeps_what_fails():
     assert table.title == "T (11 more rows not shown)"
 
 
+def test_a_long_table_of_changes_keeps_what_got_worse():
+    rows = [Row((number,), Mark.CHANGED) for number in range(MAX_ROWS)] + [Row(("worse",), Mark.WORSE)]
+    table = merge([Report("a", "A", (Table("t", "T", ("x",), tuple(rows)),))], kind="ci", title="CI").tables[0]
+    assert table.rows[0].cells == ("worse",)
+
+
 # -- locks by what a commit holds ------------------------------------------------------------------
 
 STAGES = """\
@@ -91,7 +97,7 @@ def trained(project):
 
 
 def stale(project, rev="HEAD"):
-    rows = stale_stages(project.repo, project.side(rev)).tables[0].rows
+    rows = stale_stages(project.repo, None, project.side(rev)).tables[0].rows
     return {row.cells[0]: row.cells[1] for row in rows}
 
 
@@ -142,7 +148,7 @@ def test_a_folder_list_that_is_not_here_is_believed(trained, tmp_path_factory):
     from mlgit.repo import Repo
 
     repo = Repo(clone)
-    assert stale_stages(repo, repo.snapshot("HEAD")).tables[0].rows == ()
+    assert stale_stages(repo, None, repo.snapshot("HEAD")).tables[0].rows == ()
 
 
 def test_only_stages_that_a_change_concerns_are_looked_at(trained):

@@ -180,13 +180,10 @@ def _finding(table: Table, row: Row) -> Finding:
     file, _, line = row.where.rpartition(":")
     if not (file and line.isascii() and line.isdigit() and 0 < len(line) < 10 and int(line)):
         file, line = row.where, "0"
-    cells = [
-        f"{column} {show(column, cell)}"
-        for column, cell in zip(table.columns, row.cells, strict=True)
-        if cell not in (None, "")
-    ]
+    filled = [one for one in zip(table.columns, row.cells, strict=True) if one[1] not in (None, "")]
+    cells = [f"{column} {show(column, cell)}" for column, cell in filled]
     message = "; ".join(filter(None, [", ".join(cells), row.note])) or table.title
-    title = f"{table.title}: {row.cells[0]}" if row.cells else table.title
+    title = f"{table.title}: {show(*filled[0])}" if filled else table.title
     return Finding(_LEVELS[row.mark], _visible(file), int(line), _visible(title)[:250], _visible(message)[:10_000])
 
 

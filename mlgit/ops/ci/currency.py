@@ -8,6 +8,7 @@ what the lock says and Git sees no difference between disk and index; what canno
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from mlgit.errors import InvalidError, UnsafeError
@@ -20,9 +21,9 @@ from mlgit.model.report import Mark, Report, Row, Table, Verdict
 from mlgit.model.stage import Stage
 from mlgit.model.tree import Content
 from mlgit.ops.ci.held import Held, Unknown
-from mlgit.pipeline.load import Project, load
+from mlgit.pipeline.load import Project
 from mlgit.pipeline.params import ParamFiles
-from mlgit.pipeline.status import Seen, StageStatus, input_changes, output_changes
+from mlgit.pipeline.status import Change, Seen, StageStatus, input_changes, output_changes
 from mlgit.repo import Repo
 from mlgit.work.snapshot import Snapshot
 
@@ -45,7 +46,7 @@ class Currency:
         self._commit = commit
         self._snapshot = snapshot
         self._params = ParamFiles(snapshot.read)
-        self.project: Project = load(snapshot)
+        self.project: Project = repo.project(snapshot)
         self._held = Held(repo, snapshot, commit, self.project)
 
     def concerned(self, paths: Collection[RelPath]) -> Iterator[Stage]:
@@ -76,8 +77,9 @@ class Currency:
         deps = {path: self._present(path, recorded.deps.get(path)) for path in (*stage.deps, *matching)}
         committed = {out.path: recorded.outs.get(out.path) for out in stage.outs if not out.cache}
         outs = {path: self._present(path, content) for path, content in committed.items()}
+        always = stage.always_changed and locked is None  # it need not have run before
         changes = (
-            *(one for one in input_changes(stage, locked, Seen(deps, params)) if one.kind != "always"),
+            *(() if always else _told(input_changes(replace(stage, always_changed=False), locked, Seen(deps, params)))),
             *output_changes(locked, Seen(outs=outs)),
         )
         return StageStatus(stage.address, stage, () if stage.frozen else changes)
@@ -108,17 +110,34 @@ class Currency:
         return present is not None and present.oid == recorded.oid
 
 
+def _told(changes: Iterable[Change]) -> Iterator[Change]:
+    """Those that make a lock entry wrong: that a stage runs every time does not."""
+    return (one for one in changes if one.kind != "always")
+
+
 def why(status: StageStatus) -> str:
     """The reasons for which a stage is stale, as a sentence's part."""
     return "; ".join(change.words for change in status.changes)
 
 
-def stale_stages(repo: Repo, head: Snapshot, *, allowed: bool = False) -> Report:
+def _is_spared(repo: Repo, base: Snapshot | None, head: Snapshot, status: StageStatus) -> bool:
+    """Whether a stage may be stale: it is frozen, was before, and has the results that it had."""
+    now, name = repo.project(head), status.address
+    if base is None or not now.stages[name].frozen:
+        return now.stages[name].frozen
+    before = repo.project(base)
+    same = now.locked.get(name) == before.locked.get(name) and not any(one.kind == "out" for one in status.changes)
+    return same and name in before.stages and before.stages[name].frozen
+
+
+def stale_stages(repo: Repo, base: Snapshot | None, head: Snapshot, *, allowed: bool = False) -> Report:
     """The stages of a commit or of the working tree that are stale; kind `stale`, columns stage and why.
 
-    It fails if one is: what such a stage wrote is not what the commit's code and data give.
+    It fails if one is: what such a stage wrote is not what the commit's code and data give. A frozen stage may be, but
+    not if it is this change that freezes it, or that puts other results under it.
 
     Args:
+        base: tells which stages were frozen before; None if there is nothing to compare with.
         allowed: only warn.
 
     Raises:
@@ -128,8 +147,8 @@ def stale_stages(repo: Repo, head: Snapshot, *, allowed: bool = False) -> Report
         found: Iterable[StageStatus] = repo.pipeline.status()
     else:
         currency = Currency(repo, head, head.rev)
-        found = [currency.status(one) for one in currency.project.stages.values()]
-    stale = [one for one in found if one.changes and not one.stage.frozen]
+        found = [currency.status(replace(one, frozen=False)) for one in currency.project.stages.values()]
+    stale = [one for one in found if any(_told(one.changes)) and not _is_spared(repo, base, head, one)]
     mark = Mark.WARN if allowed else Mark.FAIL
     mend = "run `mlgit repro` and commit what it writes"
     rows = tuple(Row((one.address, why(one)), mark, mend, f"{one.stage.file}:{one.stage.line}") for one in stale)

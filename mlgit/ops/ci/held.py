@@ -96,8 +96,8 @@ class Held:
         entries = [(blob, self._entry(blob, data[blob.id])) for blob in blobs]
         if blobs[0].path != path:
             return self._folder(path, entries)
-        one = entries[0][1]
-        return UNKNOWN if one.kind == "link" else Content(one.oid, "file", one.size)
+        one = entries[0][1]  # of a link, which no stage can have read as a file, the id is that of where it leads
+        return Content(one.oid, "file", one.size)
 
     def _entry(self, blob: Blob, data: bytes) -> Entry:
         return Entry(RelPath(blob.path).name, _KINDS[blob.mode], self._oid(data), len(data))

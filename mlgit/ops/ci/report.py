@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
-from mlgit.model.report import Mark, Report, Table, Verdict, count
+from mlgit.model.report import Report, Table, Verdict, count, ordered
 
 MAX_ROWS: Final = 500
-"""More rows than this in one table are counted instead of shown; failing and changed ones stay."""
+"""More rows than this in one table are counted instead of shown: unchanged ones go first, failing ones last."""
 
 
 def merge(parts: Sequence[Report], *, kind: str, title: str) -> Report:
@@ -32,9 +32,10 @@ def merge(parts: Sequence[Report], *, kind: str, title: str) -> Report:
 
 
 def _bounded(table: Table) -> Table:
-    """`table` with at most `MAX_ROWS` rows: those that say something first, in their order."""
+    """`table` with at most `MAX_ROWS` rows: those that people should read first."""
     if len(table.rows) <= MAX_ROWS:
         return table
-    telling = sorted(table.rows, key=lambda row: (row.mark is Mark.SAME, row.mark is not Mark.FAIL))
     dropped = count(len(table.rows) - MAX_ROWS, "more row")
-    return dataclasses.replace(table, title=f"{table.title} ({dropped} not shown)", rows=tuple(telling[:MAX_ROWS]))
+    return dataclasses.replace(
+        table, title=f"{table.title} ({dropped} not shown)", rows=tuple(ordered(table.rows)[:MAX_ROWS])
+    )

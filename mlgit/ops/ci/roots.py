@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from mlgit.errors import NotEvaluableError
 from mlgit.git import Git
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Report
 from mlgit.ops.ci.checks import STAGE_FILE
 
 CONFIG: Final = ".mlgit/config.yaml"
+_CONTROL: Final = ".mlgit"
 
 
 def roots(git: Git) -> dict[str, bool]:
@@ -29,6 +31,30 @@ def committed_roots(git: Git) -> list[str]:
 
 def _prefixes(names: Iterable[str]) -> list[str]:
     return [name.removesuffix(CONFIG) for name in names if f"/{name}".endswith(f"/{CONFIG}")]
+
+
+def check_kept(git: Git, base: str, head: str) -> None:
+    """Refuse a change after which another root, with other gates, is asked than before; commits are given by id.
+
+    Raises:
+        NotEvaluableError: a root of the base is gone, or the present one was a folder of another.
+    """
+    before, after = _roots_at(git, base), _roots_at(git, head)
+    gone = before - after
+    outer = innermost(git.prefix, before)
+    if gone or (outer is not None and outer != git.prefix):
+        was = ", ".join(sorted(one or "." for one in gone or {outer or ""}))
+        now = f"the mlgit root {was} of the base is gone" if gone else f"{git.prefix} was in the mlgit root {was}"
+        raise NotEvaluableError(
+            f"{now}, so the gates there would not be asked",
+            hint="keep the folder `.mlgit` where it is; or a maintainer accepts it with the label "
+            "mlgit:accept-gate-change, or --accept-gate-change",
+        )
+
+
+def _roots_at(git: Git, commit: str) -> set[str]:
+    folders = git.run("ls-tree", "-r", "-d", "-z", "--name-only", "--full-tree", commit).split("\0")
+    return {name.removesuffix(_CONTROL) for name in folders if f"/{name}".endswith(f"/{_CONTROL}")}
 
 
 def innermost(path: str, prefixes: Iterable[str]) -> str | None:

@@ -6,7 +6,6 @@ A side is a `Snapshot`: a commit or the working tree. Nothing here runs or write
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from mlgit.errors import InvalidError
@@ -31,14 +30,6 @@ IMAGES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What one side's stage files declare, in their order; folders are replaced by the files in them."""
-
-    params: tuple[RelPath, ...]
-    metrics: tuple[RelPath, ...]
-
-
 def stage_files(repo: Repo, snapshot: Snapshot) -> list[StageFile]:
     """Every stage file of one side.
 
@@ -48,21 +39,30 @@ def stage_files(repo: Repo, snapshot: Snapshot) -> list[StageFile]:
     return list(naming(snapshot, lambda: repo.project(snapshot)).files.values())
 
 
-def declared(repo: Repo, snapshot: Snapshot) -> Declared:
-    """What the stage files of one side say.
+def declared_params(repo: Repo, snapshot: Snapshot) -> list[RelPath]:
+    """The files of parameters that the stage files of one side name, and `params.yaml` beside a stage file.
 
     Raises:
-        InvalidError: one of them is malformed.
-        MissingError: a folder of metrics is tracked, and the list of its files is not in the cache.
+        InvalidError: a stage file is malformed.
     """
     files = stage_files(repo, snapshot)
     folders = [RelPath(""), *(file.path.parent for file in files)]
     default = [path for path in snapshot.paths(DEFAULT_PARAMS) if path.parent in folders]
-    stages = [stage for file in files for stage in file.stages.values()]
-    params = [ref.file for stage in stages for ref in stage.params] + [path for file in files for path in file.params]
-    metrics = [out.path for stage in stages for out in stage.outs if out.kind == "metric"]
-    metrics += [path for file in files for path in file.metrics]
-    return Declared(tuple(unique(sorted(default) + params)), tuple(unique(expand(repo, metrics, snapshot))))
+    named = [ref.file for file in files for stage in file.stages.values() for ref in stage.params]
+    return unique([*sorted(default), *named, *(path for file in files for path in file.params)])
+
+
+def declared_metrics(repo: Repo, snapshot: Snapshot) -> list[RelPath]:
+    """The files of metrics that the stage files of one side name; folders are replaced by the files in them.
+
+    Raises:
+        InvalidError: a stage file is malformed.
+        MissingError: a folder of metrics is tracked, and the list of its files is not in the cache.
+    """
+    files = stage_files(repo, snapshot)
+    outs = (out for file in files for stage in file.stages.values() for out in stage.outs)
+    written = [out.path for out in outs if out.kind == "metric"]
+    return unique(expand(repo, [*written, *(path for file in files for path in file.metrics)], snapshot))
 
 
 def naming(snapshot: Snapshot, read: Callable[[], _T]) -> _T:

@@ -37,6 +37,8 @@ _FIXED: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 1
 _TEXT: Final = 8
 _ARRAY: Final = 9
 _DEPTH: Final = 4
+_LONGEST: Final = 5_000_000
+"""Texts in one list: vocabularies have a tenth of that."""
 _MOST: Final = 10**18
 
 
@@ -110,10 +112,10 @@ def _safetensors(file: BinaryIO) -> tuple[int, set[str]]:
 
 
 def _volume(shape: Any) -> int:
-    whole = isinstance(shape, list) and len(shape) <= 64 and all(isinstance(one, int) and one >= 0 for one in shape)
-    if not whole:
+    listed = shape if isinstance(shape, list) and len(shape) <= 64 else [None]
+    if not all(isinstance(one, int) and 0 <= one <= _MOST for one in listed):
         raise ValueError("a shape that is none")
-    return math.prod(shape)
+    return math.prod(listed)
 
 
 def _npy(file: BinaryIO) -> tuple[int, set[str]]:
@@ -181,6 +183,8 @@ def _skip_value(file: BinaryIO, kind: int, depth: int) -> None:
         if kind in _FIXED:
             _exactly(file, number * _FIXED[kind])
             return
+        if number > _LONGEST:
+            raise ValueError("a list that is too long")
         for _ in range(number):
             _skip_value(file, kind, depth + 1)
     else:

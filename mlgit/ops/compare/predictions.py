@@ -95,8 +95,9 @@ def missing(name: str, column: str, known: Collection[str]) -> NoReturn:
 def pair(base: Examples, head: Examples) -> tuple[Examples, Examples] | str:
     """The same examples in the same order on both sides, or why they cannot be put together.
 
-    By `id` where both have it, whatever the order; else row by row. Either way labels, groups and slices must agree:
-    otherwise it is not the model alone that changed.
+    By `id` where both have it, whatever the order; row by row where the base has none. Either way labels, groups and
+    slices must agree: otherwise it is not the model alone that changed. A head that leaves the ids out could have its
+    rows in any order, and what is paired wrongly always looks like chance.
     """
     import numpy as np
 
@@ -112,6 +113,8 @@ def pair(base: Examples, head: Examples) -> tuple[Examples, Examples] | str:
         if base.count != head.count or not (ids[0][orders[0]] == ids[1][orders[1]]).all():
             return _different_ids(*(set(as_text(names)) for names in ids))
         base, head = base.rows(orders[0]), head.rows(orders[1])
+    elif "id" in base.roles:
+        return "only the base has a column for the id"
     elif base.count != head.count:
         return f"{count(base.count, 'example')} at the base, {head.count:,} at the head"
     different = _difference(base, head)

@@ -35,14 +35,12 @@ _SYMBOLS: Final = {
     Mark.ADDED: "+",
     Mark.REMOVED: "−",
 }
-_VERDICTS: Final = {
-    Verdict.PASS: ("yes", "✓ passed"),
-    Verdict.FAIL: ("no", "✗ failed"),
-    Verdict.NOT_EVALUABLE: ("unknown", "! could not be evaluated"),
-    Verdict.NOT_COMPARABLE: ("unknown", "! not comparable"),
-    Verdict.MISSING: ("no", "✗ objects are missing"),
-    Verdict.DAMAGED: ("no", "✗ objects are damaged"),
+_BANNERS: Final = {
+    Verdict.PASS: ("yes", "✓"),
+    Verdict.NOT_EVALUABLE: ("unknown", "!"),
+    Verdict.NOT_COMPARABLE: ("unknown", "!"),
 }
+"""How a verdict is shown; any other is a no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +60,7 @@ def report_page(report: Report, figures: Sequence[Figure] = (), *, link: str | N
         link: the address of the run that made it; left out if it is not http or https.
     """
     sections = list(_sections(report, figures))
-    _, words = _VERDICTS.get(report.verdict, ("", ""))
-    title = safe(shortened(f"{report.title}: {words}" if words else report.title))
+    title = safe(shortened(f"{report.title}: {_verdict(report)[1]}" if report.verdict.words else report.title))
     style = resources.files("mlgit.ops.compare").joinpath("report.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -85,9 +82,15 @@ def _sections(report: Report, figures: Sequence[Figure]) -> Iterator[_Section]:
         yield _Section(next(names), "Figures", figures_section(figures))
 
 
+def _verdict(report: Report) -> tuple[str, str]:
+    """The banner's class, and what it says."""
+    kind, sign = _BANNERS.get(report.verdict, ("no", "✗"))
+    return kind, f"{sign} {report.verdict.words}"
+
+
 def _header(report: Report) -> str:
-    kind, words = _VERDICTS.get(report.verdict, ("", ""))
-    banner = f'<p class="verdict {kind}">{safe(words)}</p>\n' if words else ""
+    kind, words = _verdict(report)
+    banner = f'<p class="verdict {kind}">{safe(words)}</p>\n' if report.verdict.words else ""
     sides = " → ".join(shortened(side) for side in (report.base, report.head) if side is not None)
     found = Counter(row.mark for table in report.tables for row in table.rows)
     summary = ", ".join(f"{found[mark]:,} {mark.value}" for mark in ORDER if found[mark] and mark is not Mark.INFO)
@@ -137,7 +140,8 @@ def _table(table: Table) -> str:
     rows = ordered(table.rows)
     open_rows = [row for row in rows if row.mark is not Mark.SAME]
     folded = rows[len(open_rows) :]
-    shown = _rows(table, open_rows, table.title) if open_rows else f"<p>{safe(shortened(table.empty))}</p>\n"
+    nothing = "no changes" if folded else safe(shortened(table.empty))
+    shown = _rows(table, open_rows, table.title) if open_rows else f"<p>{nothing}</p>\n"
     if not folded:
         return shown
     what = count(len(folded), "unchanged row")

@@ -25,6 +25,7 @@ _ATTRIBUTES: Final = frozenset(
 )
 _LONG: Final = re.compile(r"-?\d+\.\d{2,}(?:e[-+]?\d+)?")
 _PLACED: Final = re.compile(r"translate\((-?[\d.]+),\s*(-?[\d.]+)\)")
+_LOADING: Final = re.compile(r"url|image|src|\\", re.IGNORECASE)  # what may name an address, or spell such a word
 _REFERENCE: Final = re.compile(r"url\(#([\w-]+)\)")
 
 
@@ -85,7 +86,7 @@ def _attributes(source: ElementTree.Element, prefix: str) -> dict[str, str]:
             value = f"{prefix}-{value}"
         elif key not in ("fill", "stroke", "stop-color"):
             value = _LONG.sub(_rounded, value)
-        if "url(" in value:
+        if _LOADING.search(value):
             if _REFERENCE.fullmatch(value) is None:
                 continue
             value = _REFERENCE.sub(rf"url(#{prefix}-\1)", value)

@@ -11,14 +11,17 @@ import io
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 MAX_BYTES: Final = 256 << 20
 """Larger text files are not read."""
 MAX_LINE: Final = 16 << 20
+MAX_COLUMNS: Final = 100_000
 _PIECE: Final = 1 << 20
+_JPEG: Final = 4 << 20
+"""Bytes in which a JPEG has to say its size; what stands before that is read piece by piece."""
 SAMPLED_ROWS: Final = 1000
 SAMPLED_CELLS: Final = 50_000
 """Types of columns are told from the first rows: at most so many, with at most so many cells."""
@@ -102,14 +105,19 @@ def _sayable(text: str) -> str:
 
 
 def _separated(file: BinaryIO, delimiter: str) -> Facts:
-    _check_lines(file)
+    quoted = _check_lines(file)
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
-    filled = filter(None, reader)
+    lines = _Lines(text)
+    reader = csv.reader(lines if quoted else text, delimiter=delimiter, strict=True)
+    filled = filter(None, lines.records(reader) if quoted else reader)
     try:
         header = next(filled, [])
-        sample = list(itertools.islice(filled, min(SAMPLED_ROWS, SAMPLED_CELLS // max(len(header), 1))))
-        widths = Counter(map(len, itertools.chain(sample, filled)))
+        _check_columns(len(header))
+        sample, widths = [], Counter[int]()
+        for row in itertools.islice(filled, min(SAMPLED_ROWS, SAMPLED_CELLS // max(len(header), 1))):
+            widths[len(row)] += 1
+            sample += [row] * (len(row) == len(header))
+        widths.update(map(len, filled))
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}") from error
     finally:
@@ -135,6 +143,7 @@ def _json_lines(file: BinaryIO) -> Facts:
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from error
         items = value.items() if isinstance(value, dict) else [("(value)", value)]
+        _check_columns(len(items))
         cells += len(items)
         for key, cell in items:
             seen.setdefault(key, set()).add(_JSON_TYPES[type(cell)])
@@ -155,15 +164,49 @@ _JSON_TYPES: Final = {
 }
 
 
-def _check_lines(file: BinaryIO) -> None:
-    """Refuse a file with a line so long that memory could run out; far faster than counting while lines are read."""
-    length = 0
+class _Lines:
+    """Lines for a parser of records in quotes, of which one may span any number of them; a record has its bound too."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self._size = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self._size += len(line)
+        if self._size > MAX_LINE:
+            raise ValueError(f"a record of more than {MAX_LINE >> 20} MiB")
+        return line
+
+    def records(self, reader: Iterable[list[str]]) -> Iterator[list[str]]:
+        """What `reader` makes of these lines."""
+        for row in reader:
+            self._size = 0
+            yield row
+
+
+def _check_columns(number: int) -> None:
+    if number > MAX_COLUMNS:
+        raise ValueError(f"{number:,} columns")
+
+
+def _check_lines(file: BinaryIO) -> bool:
+    """Whether anything in a file is in quotes; one with a line so long that memory could run out is refused.
+
+    That is far faster than counting while lines are read.
+    """
+    length, quoted = 0, False
     while piece := file.read(_PIECE):
+        quoted = quoted or b'"' in piece
         last = piece.rfind(b"\n")
         length = length + len(piece) if last < 0 else len(piece) - last - 1
         if length > MAX_LINE:
             raise ValueError(f"a line of more than {MAX_LINE >> 20} MiB")
     file.seek(0)
+    return quoted
 
 
 def _look(cell: str) -> str:
@@ -208,12 +251,13 @@ def _parquet(file: BinaryIO) -> Facts:
 
 def _picture(file: BinaryIO) -> Facts:
     """Only what begins as a bitmap does is handed on: the library would parse a text as XML."""
-    if not file.read(4).startswith(_PICTURE_STARTS):
+    start = file.read(4)
+    if not start.startswith(_PICTURE_STARTS):
         raise ValueError("it does not begin as one")
     import imagesize
 
     file.seek(0)
-    width, height = imagesize.get(file)
+    width, height = imagesize.get(io.BytesIO(file.read(_JPEG)) if start.startswith(b"\xff\xd8") else file)
     if width < 0 or height < 0:
         raise ValueError("it does not say its width and height")
     return Facts(pixels=(int(width), int(height)))

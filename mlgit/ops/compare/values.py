@@ -12,7 +12,7 @@ from mlgit.model.metric import Change, Scalar, diff_values, match_keys
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Cell, Mark, Report, Row, Table, ordered
 from mlgit.model.slicekey import parse_slice
-from mlgit.ops.compare.files import chosen, declared, parse_params, read_values, unique
+from mlgit.ops.compare.files import chosen, declared_metrics, declared_params, parse_params, read_values, unique
 
 if TYPE_CHECKING:
     from mlgit.model.gate import Direction, Rule
@@ -34,7 +34,7 @@ def params_diff(repo: Repo, base: Snapshot, head: Snapshot, *, targets: Collecti
     Raises:
         InvalidError: a stage file or a params file is malformed.
     """
-    paths = chosen([*declared(repo, head).params, *declared(repo, base).params], targets)
+    paths = chosen([*declared_params(repo, head), *declared_params(repo, base)], targets)
     rows = [
         Row((path, change.key, change.old, change.new), change.mark, note)
         for path in paths
@@ -64,7 +64,7 @@ def metrics_diff(
     Raises:
         InvalidError: a stage file or a metrics file is malformed.
     """
-    paths = chosen([*declared(repo, head).metrics, *declared(repo, base).metrics], targets)
+    paths = chosen([*declared_metrics(repo, head), *declared_metrics(repo, base)], targets)
     rows, slices = [], []
     for path in paths:
         old, new = read_values(repo, path, base), read_values(repo, path, head)
@@ -101,7 +101,7 @@ def metrics_show(repo: Repo, snapshots: Sequence[Snapshot], *, targets: Collecti
     """
     sides = list({snapshot.name: snapshot for snapshot in snapshots}.values())
     rows: list[Row] = []
-    for path in chosen([path for side in sides for path in declared(repo, side).metrics], targets):
+    for path in chosen([path for side in sides for path in declared_metrics(repo, side)], targets):
         values = [read_values(repo, path, side) for side in sides]
         keys = unique(key for found in values if found for key in found)
         if not keys:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlgit.model.lock import StageLock
+from mlgit.model.metric import EXTENSIONS
 from mlgit.model.modelkind import is_model
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Mark, Report, Row, Table
@@ -61,21 +62,38 @@ class Difference:
     accepted: bool = False
 
 
-def differences(repo: Repo, base: Snapshot, head: Snapshot, acknowledged: Mapping[str, str]) -> list[Difference]:
-    """What stands in the way of comparing the metrics files that stages of both sides write.
+def differences(
+    repo: Repo,
+    base: Snapshot,
+    head: Snapshot,
+    acknowledged: Mapping[str, str],
+    moved: tuple[RelPath, RelPath] | None = None,
+) -> list[Difference]:
+    """What stands in the way of comparing the metrics files that stages write.
+
+    A file that a stage of the base writes and none of the head, or one that never ran, is nobody's word.
 
     Args:
         acknowledged: what changed on purpose, each with what it is now: a parameter's value, or the first characters of
             an id.
+        moved: look at this file of the base and that of the head, where its metrics stand now, instead.
 
     Raises:
         InvalidError, UnsafeError: a stage file, lock or pointer is malformed.
     """
-    sides = [_Side(repo, snapshot) for snapshot in (base, head)]
+    older, newer = (_Side(repo, snapshot) for snapshot in (base, head))
     found = []
-    for path in sides[0].metrics:
-        if path in sides[1].metrics:
-            found += list(_of_metric(path, acknowledged, *sides))
+    same = ((path, path) for path in dict.fromkeys([*older.metrics, *newer.metrics]))
+    for before, path in same if moved is None else [moved]:
+        first, last = older.made(before), newer.made(path)
+        if first is None or not older.locked(first[0]).outs:
+            continue
+        if last is None or not newer.locked(last[0]).outs:
+            said = _command(older.locked(first[0]))
+            accepted = _accepted(acknowledged.get(first[0].address), None)
+            found.append(Difference(path, COMMAND, first[0].address, said, None, accepted))
+        else:
+            found += _of_metric(path, acknowledged, older, newer, first, last)
     return found
 
 
@@ -88,8 +106,14 @@ class _Side:
         self.project: Project = repo.project(snapshot)
         self.types = declared_types(self.project)
         stages = self.project.stages.values()
-        self.metrics = {out.path: (stage, out) for stage in stages for out in stage.outs if out.kind == "metric"}
-        self._makers = {out.path: stage for stage in stages for out in stage.outs}
+        outs = [out for stage in stages for out in stage.outs]
+        self.metrics = [out.path for out in outs if out.kind == "metric" or out.path.lower().endswith(EXTENSIONS)]
+        self._makers = {out.path: (stage, out) for stage in stages for out in stage.outs}
+
+    def made(self, path: RelPath) -> tuple[Stage, Out] | None:
+        """The stage that writes `path`, a folder that holds it, or a file in it; as a metric or as anything else."""
+        near = (found for out, found in self._makers.items() if path.within(out) or out.within(path))
+        return next(near, None)
 
     def locked(self, stage: Stage) -> StageLock:
         return self.project.locked.get(stage.address) or StageLock(stage.cmd)
@@ -102,11 +126,18 @@ class _Side:
         own = {path for path in deps if not is_model(path, type_of(path, self.types))}
         return own if own != deps else None
 
-    def content(self, stage: Stage, path: RelPath) -> str | None:
-        """The id of what the metric was computed from at `path`."""
-        recorded = self.locked(stage).deps.get(path)
-        if recorded is not None:
-            return str(recorded.oid)
+    def content(self, stage: Stage, path: RelPath, *, read: bool) -> str | None:
+        """The id of what the metric was computed from at `path`.
+
+        Args:
+            read: a side says that its stage reads just that; where this one reads nothing like it, it was not computed
+                from it, though the file may be there.
+        """
+        deps = self.locked(stage).deps
+        if path in deps:
+            return str(deps[path].oid)
+        if read and not any(path.within(one) or one.within(path) for one in deps):
+            return None
         tracked = self._repo.tracked(self._snapshot)
         holder = owner(path, tracked)
         if holder is None:
@@ -133,28 +164,41 @@ class _Side:
         return {f"{file}:{key}": value for file, values in files for key, value in leaves(values, file)}
 
 
-def _of_metric(path: RelPath, acknowledged: Mapping[str, str], base: _Side, head: _Side) -> Iterator[Difference]:
-    (first, out), (last, now) = base.metrics[path], head.metrics[path]
+def _of_metric(
+    path: RelPath,
+    acknowledged: Mapping[str, str],
+    base: _Side,
+    head: _Side,
+    made: tuple[Stage, Out],
+    makes: tuple[Stage, Out],
+) -> Iterator[Difference]:
+    (first, out), (last, now) = made, makes
     said = [paths for paths in (base.paths(first, out), head.paths(last, now)) if paths is not None]
-    if not said or not base.locked(first).outs or not head.locked(last).outs:
+    if not said:
         return
+    before, after = base.locked(first), head.locked(last)
     paths = set().union(*said)
     for one in sorted(paths):
-        old, new = base.content(first, one), head.content(last, one)
+        read = one in before.deps or one in after.deps
+        old, new = base.content(first, one, read=read), head.content(last, one, read=read)
         if old != new:
             kind = DATA if head.is_data(one) or base.is_data(one) else FILE
             yield Difference(path, kind, one, old, new, _accepted(acknowledged.get(one), new))
-    before, after = base.params(first, paths), head.params(last, paths)
-    for key in sorted(before.keys() | after.keys()):
-        values = _text(before, key), _text(after, key)
+    params = base.params(first, paths), head.params(last, paths)
+    for key in sorted(params[0].keys() | params[1].keys()):
+        values = _text(params[0], key), _text(params[1], key)
         if values[0] != values[1]:
             yield Difference(path, PARAM, key, *values, _accepted(acknowledged.get(key), values[1]))
-    commands = [
-        cmd if isinstance(cmd, str) else shlex.join(cmd) for cmd in (base.locked(first).cmd, head.locked(last).cmd)
-    ]
+    commands = _command(before), _command(after)
     if commands[0] != commands[1]:
-        accepted = _accepted(acknowledged.get(last.address), commands[1])
-        yield Difference(path, COMMAND, last.address, commands[0], commands[1], accepted)
+        yield Difference(path, COMMAND, last.address, *commands, _accepted(acknowledged.get(last.address), commands[1]))
+
+
+def _command(lock: StageLock) -> str:
+    """What was run, with the folder and the variables that it was given."""
+    cmd = lock.cmd if isinstance(lock.cmd, str) else shlex.join(lock.cmd)
+    words = [f"{name}={shlex.quote(value)}" for name, value in sorted(lock.env.items())]
+    return " ".join([*([f"cd {shlex.quote(lock.wdir)} &&"] if lock.wdir else []), *words, cmd])
 
 
 def _accepted(known: str | None, head: str | None) -> bool:

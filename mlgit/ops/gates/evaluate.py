@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from mlgit.errors import NotEvaluableError, UsageError
-from mlgit.model import gatefile
 from mlgit.model.gate import FAILED, Answer, Gate, Gates, Group, Judgement, Rule, combine, leaves
 from mlgit.model.loosening import Loosening, loosened
 from mlgit.model.report import Mark, Report, Row, Table, Verdict, count, format_cell
-from mlgit.ops.compare.files import naming, stage_files
 from mlgit.ops.gates import comparable
 from mlgit.ops.gates.judging import Found, Judge
+from mlgit.ops.gates.rules import load_gates
 
 if TYPE_CHECKING:
     from mlgit.repo import Repo
@@ -28,18 +27,6 @@ COLUMNS: Final = ("gate", "metric", "base", "head", "rule", "shortfall")
 ACCEPT: Final = "mlgit:accept-gate-change"
 _HINT: Final = "add to mlgit.yaml:  gates:  then  - {metric: 'metrics.json:accuracy', direction: higher, min: 0.9}"
 _HOW: Final = f"a maintainer accepts it with the label {ACCEPT}, or --accept-gate-change"
-
-
-def load_gates(repo: Repo, snapshot: Snapshot) -> Gates:
-    """Every gate in the stage files of one side.
-
-    Raises:
-        InvalidError: a gate or a stage file is malformed; the message names file, line and side.
-    """
-    files = stage_files(repo, snapshot)
-    found = naming(snapshot, lambda: [gatefile.decode(file.gates, file.path) for file in files])
-    acknowledged = {what: now for one in found for what, now in one.acknowledged.items()}
-    return Gates(tuple(gate for one in found for gate in one.rules), acknowledged)
 
 
 def default_base(repo: Repo, head: Snapshot) -> Snapshot | None:
@@ -141,7 +128,8 @@ def evaluate(repo: Repo, base: Snapshot | None, head: Snapshot, law: Law) -> Rep
     parts = [_gates_table(judged)]
     if law.changes:
         parts.append(_changes_table(law))
-    hindered = [one for one in judge.differences() if one.file in judge.files_of(leaves(law.gates.rules))]
+    files = judge.files_of(leaves(law.gates.rules))
+    hindered = [one for one in judge.differences() if any(file.within(one.file) for file in files)]
     notes = list(_notes(base, judged, judge))
     if hindered:
         found = comparable.report(hindered, base or head, head)

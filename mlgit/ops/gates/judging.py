@@ -16,9 +16,10 @@ from mlgit.model.gate import MISSING, Answer, Judgement, Missing, Rule, Value, j
 from mlgit.model.metric import Scalar, is_finite, is_pattern, join_key, match_keys, split_key
 from mlgit.model.relpath import RelPath
 from mlgit.model.slicekey import COUNTS
-from mlgit.ops.compare.files import declared, read_values, unique
+from mlgit.ops.compare.files import declared_metrics, read_values, unique
 from mlgit.ops.gates import comparable
 from mlgit.ops.gates.comparable import Difference
+from mlgit.work.outputs import owner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ class Side:
         self._repo = repo
         self.snapshot = snapshot
         self._read: dict[RelPath, Values] = {}
-        self.files = declared(repo, snapshot).metrics if snapshot else ()
+        self.files = declared_metrics(repo, snapshot) if snapshot else []
 
     def values(self, path: RelPath) -> Values:
         """The values of one file; none where there is no such file."""
@@ -66,6 +67,21 @@ class Side:
             self._read[path] = found or {}
         return self._read[path]
 
+    def refuse_two(self, path: RelPath) -> None:
+        """Refuse a file that Git has and that is tracked as data besides: the two may differ.
+
+        Raises:
+            InvalidError: it is such a file.
+        """
+        if self.snapshot is None or self.snapshot.rev is None:
+            return
+        found = owner(path, self._repo.tracked(self.snapshot))
+        if found is not None and self.snapshot.read(path) is not None:
+            raise InvalidError(
+                f"{path} is in Git, and {found.file} tracks it as data too (in {self.snapshot.name})",
+                hint=f"take it out of Git: git rm --cached {path.quoted}; or let its stage say cache: false",
+            )
+
     def value(self, place: Place | None) -> Value:
         """One value."""
         return MISSING if place is None else self.values(place[0]).get(place[1], MISSING)
@@ -73,6 +89,12 @@ class Side:
     def numbers(self, places: Iterable[Place | None]) -> dict[Place, int | float]:
         """The values that can be reckoned with."""
         return {place: value for place in places if place and is_finite(value := self.value(place))}
+
+    def examples(self, place: Place) -> int | float | None:
+        """The number of examples behind a metric, as the file tells it."""
+        path = split_key(place[1])[:-1]
+        counts = (self.value((place[0], join_key((*path, name)))) for name in COUNTS)
+        return next((one for one in counts if is_finite(one)), None)
 
     def holding(self, key: str) -> list[RelPath]:
         """The files that have a key."""
@@ -92,7 +114,7 @@ class Judge:
         self._acknowledged = acknowledged
         self._head = Side(repo, head)
         self._bases = {"": Side(repo, base)}
-        self._differences: dict[str, list[Difference]] = {}
+        self._differences: dict[tuple[str, tuple[RelPath, RelPath] | None], list[Difference]] = {}
 
     def find(self, rule: Rule) -> Iterator[Found]:
         """What `rule` says of each metric that it stands for; of its own text if there is none.
@@ -102,6 +124,8 @@ class Judge:
         """
         base, no_base = self._base(rule)
         pairs = self._pairs(rule, base)
+        for file in {new[0] for _, new in pairs if new is not None}:
+            self._head.refuse_two(file)
         if rule.test == "rank":
             yield self._ranked(rule, base, pairs)
         elif rule.slices == "worst" and pairs:
@@ -112,8 +136,9 @@ class Judge:
             yield Found(rule, rule.metric, judge(rule, MISSING, MISSING))
 
     def differences(self) -> list[Difference]:
-        """What stands in the way of comparing head and base."""
-        return self._unlike("")
+        """What stands in the way of comparing head and base, as far as that was asked."""
+        known = [found for (name, _), found in self._differences.items() if not name]
+        return list(dict.fromkeys(one for found in [self._unlike(""), *known] for one in found))
 
     def files_of(self, rules: Iterable[Rule]) -> set[RelPath]:
         """The metrics files of whose values `rules` limit drops."""
@@ -136,18 +161,21 @@ class Judge:
         absent = f"there is no revision {name!r}" if name else "there is no base"
         return side, "the base has no value" if side.snapshot is not None else absent
 
-    def _unlike(self, name: str) -> list[Difference]:
-        if name not in self._differences:
+    def _unlike(self, name: str, moved: tuple[RelPath, RelPath] | None = None) -> list[Difference]:
+        if (name, moved) not in self._differences:
             base, head = self._bases[name].snapshot, self._head.snapshot
             assert head is not None, "there is always a head"
-            found = comparable.differences(self._repo, base, head, self._acknowledged) if base is not None else []
-            self._differences[name] = found
-        return self._differences[name]
+            known = self._acknowledged
+            found = comparable.differences(self._repo, base, head, known, moved) if base is not None else []
+            self._differences[name, moved] = found
+        return self._differences[name, moved]
 
-    def _hindered(self, rule: Rule, place: Place | None) -> bool:
-        if not rule.needs_base or place is None:
+    def _hindered(self, rule: Rule, old: Place | None, new: Place | None) -> bool:
+        if not rule.needs_base or new is None:
             return False
-        return any(one.file == place[0] and not one.accepted for one in self._unlike(rule.against or ""))
+        moved = (old[0], new[0]) if old is not None and old[0] != new[0] else None
+        found = self._unlike(rule.against or "", moved)
+        return any(new[0].within(one.file) and not one.accepted for one in found)
 
     def _pairs(self, rule: Rule, base: Side) -> list[tuple[Place | None, Place | None]]:
         """Where each metric that the rule stands for is, on the base and on the head."""
@@ -163,12 +191,12 @@ class Judge:
     def _one(self, rule: Rule, base: Side, pair: tuple[Place | None, Place | None], no_base: str) -> Found:
         old, new = pair
         metric = _metric(rule, new or old)
-        few = self._few(rule, new)
+        few = self._few(rule, base, new)
         if few is not None:
             shown = _shown(base.value(old)), _shown(self._head.value(new))
             note = f"not judged: {few} examples, fewer than min_n {rule.min_n}"
             return Found(rule, metric, Judgement(Answer.PASS, *shown, note=note), passed_over=True)
-        hindered = self._hindered(rule, new)
+        hindered = self._hindered(rule, old, new)
         old_value = MISSING if hindered else base.value(old)
         found = judge(rule, old_value, self._head.value(new), no_base="not comparable" if hindered else no_base)
         if hindered and found.answer is Answer.OPEN:
@@ -178,18 +206,17 @@ class Judge:
             found, note = self._tested(rule, base, new, found)
         return Found(rule, metric, found, note, incomparable=hindered)
 
-    def _few(self, rule: Rule, place: Place | None) -> int | float | None:
-        """The number of examples behind a metric, if that is too few to judge it."""
+    def _few(self, rule: Rule, base: Side, place: Place | None) -> int | float | None:
+        """The number of examples behind a metric, if that is too few to judge it: a bad slice may not just shrink."""
         if not rule.min_n or place is None or isinstance(self._head.value(place), Missing):
             return None
-        path = split_key(place[1])[:-1]
-        counts = (self._head.value((place[0], join_key((*path, name)))) for name in COUNTS)
-        number = next((one for one in counts if is_finite(one)), None)
-        return number if number is not None and number < rule.min_n else None
+        number, before = self._head.examples(place), base.examples(place)
+        enough = before is not None and before >= rule.min_n
+        return number if number is not None and number < rule.min_n and not enough else None
 
     def _worst(self, rule: Rule, base: Side, pairs: list[tuple[Place | None, Place | None]], no_base: str) -> Found:
         """The worst metric of the head against the worst of the base; one that vanished is the worst of all."""
-        kept = [new for _, new in pairs if new is not None and self._few(rule, new) is None]
+        kept = [new for _, new in pairs if new is not None and self._few(rule, base, new) is None]
         gone = next((new for new in kept if isinstance(self._head.value(new), Missing)), None)
         if not kept:
             note = f"not judged: every slice has fewer examples than min_n {rule.min_n}"
@@ -197,7 +224,7 @@ class Judge:
         if gone is not None and rule.required:
             return Found(rule, _metric(rule, gone), judge(rule, base.value(gone), MISSING))
         now, before = _worst_of(rule, self._head, kept), _worst_of(rule, base, kept)
-        hindered = self._hindered(rule, now)
+        hindered = self._hindered(rule, before, now)
         old_value = MISSING if hindered else base.value(before)
         found = judge(rule, old_value, self._head.value(now), no_base="not comparable" if hindered else no_base)
         note = f"the worst at the base is {before[1]}" if before and now and before != now and not hindered else ""
@@ -222,8 +249,11 @@ class Judge:
         """The means of repeated seeds, and what a rank test says of them."""
         from mlgit.ops.compare.significance import from_seeds
 
+        lost = next((new for _, new in pairs if new is not None and self._is_lost(rule, new)), None)
+        if lost is not None:
+            return Found(rule, _metric(rule, lost), judge(rule, base.value(lost), self._head.value(lost)))
         before, after = base.numbers(old for old, _ in pairs), self._head.numbers(new for _, new in pairs)
-        hindered = bool(pairs) and self._hindered(rule, pairs[0][1])
+        hindered = any(self._hindered(rule, old, new) for old, new in pairs)
         found = judge(rule, MISSING if hindered else _mean(before), _mean(after))
         if found.answer is Answer.OPEN or rule.direction == "none" or not before or not after:
             return Found(rule, rule.metric, found, incomparable=hindered)
@@ -232,6 +262,11 @@ class Judge:
         effect = from_seeds(old, new, rule.direction, paired=paired, confidence=rule.confidence)
         found, note = _weighed(rule, found, effect)
         return Found(rule, rule.metric, found, note)
+
+    def _is_lost(self, rule: Rule, place: Place) -> bool:
+        """Whether a seed vanished or gave no number: a mean of the others would be that of chosen ones."""
+        value = self._head.value(place)
+        return rule.required if isinstance(value, Missing) else not is_finite(value)
 
 
 def _mean(values: Mapping[Place, int | float]) -> Value:

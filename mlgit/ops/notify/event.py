@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mlgit.model.report import ORDER, Mark, Report, Row, Table, Verdict, ordered, show
+from mlgit.model.report import ORDER, Mark, Report, Row, Table, ordered, show
 from mlgit.model.secret import redact
 from mlgit.ops.compare.markup import shortened, visible
 
@@ -21,15 +21,6 @@ MAX_NOTES: Final = 10
 MAX_TEXT: Final = 300
 _MAX_NOTE: Final = 1000
 _TOLD: Final = (Mark.FAIL, Mark.WARN)
-_WORDS: Final = {
-    Verdict.PASS: "passed",
-    Verdict.FAIL: "failed",
-    Verdict.NOT_EVALUABLE: "could not be evaluated",
-    Verdict.NOT_COMPARABLE: "is not comparable",
-    Verdict.MISSING: "objects are missing",
-    Verdict.DAMAGED: "objects are damaged",
-    Verdict.NONE: "has news",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +44,7 @@ class Event:
     @property
     def headline(self) -> str:
         """One line: `project: Gate failed`."""
-        return one_line(f"{self.project}: {self.report.title} {_WORDS[self.report.verdict]}", 150)
+        return one_line(f"{self.project}: {self.report.title} {self.report.verdict.words or 'news'}", 150)
 
     @property
     def sides(self) -> str:

@@ -9,21 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from mlgit.model.report import Report, Verdict, count
+from mlgit.model.report import Report, count
 from mlgit.ops.ci.comment import KEY, body, findings, marker
 from mlgit.remote.http import ForbiddenError, StatusError, only
-
-STATES: Final = {
-    Verdict.NONE: "nothing to judge",
-    Verdict.PASS: "passed",
-    Verdict.FAIL: "failed",
-    Verdict.NOT_EVALUABLE: "could not be evaluated",
-    Verdict.NOT_COMPARABLE: "not comparable",
-    Verdict.MISSING: "objects are missing",
-    Verdict.DAMAGED: "objects are damaged",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +160,7 @@ def described(report: Report, limit: int) -> str:
     """The verdict and what fails in a few words, for places that hold a line."""
     found = findings(report)
     failing = sum(one.level == "error" for one in found)
-    parts = [STATES[report.verdict]]
+    parts = [report.verdict.words or "nothing to judge"]
     parts += [f"{count(failing, 'row')} failing"] * bool(failing)
     parts += [f"{count(len(found) - failing, 'warning')}"] * (len(found) > failing)
     return ", ".join(parts)[:limit]
