@@ -6,10 +6,8 @@ judgement itself is `pullreport.py`; what is posted to code hosts is `ops/ci/hos
 
 from __future__ import annotations
 
-import contextlib
 import json as jsons
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,13 +15,12 @@ import typer
 from mlgit.cli import render
 from mlgit.cli.options import AcceptGateChange, BaseTip, DryRun, Json, Markdown
 from mlgit.cli.session import Session, session_of
-from mlgit.errors import MlgitError, NotEvaluableError, UsageError
+from mlgit.errors import MlgitError, UsageError
 
 if TYPE_CHECKING:
     from mlgit.cli.pullreport import Comparison
+    from mlgit.cli.sides import Asked
     from mlgit.ops.ci.environment import Run
-    from mlgit.repo import Repo
-    from mlgit.work.snapshot import Snapshot
 
 app = typer.Typer(rich_markup_mode=None)
 ci = typer.Typer(rich_markup_mode=None)
@@ -73,17 +70,19 @@ def report_command(
     session = session_of(context)
     if (worktree or repro) and head:
         raise UsageError("--head names a commit, --worktree and --repro judge the working tree", hint="leave one out")
-    from mlgit.cli.publication import Files, annotate, guarded, publish, write
+    from mlgit.cli.publication import Files, annotate, guarded, publish, ready_host, write
+    from mlgit.cli.sides import Asked
 
     run = _find_run(session)
     with guarded(session, plain=json):
-        asked = _Asked(base, head, base_tip, repro, worktree or repro, accept, allow_stale)
+        host = ready_host(session, run, comment=comment) if comment or check else None
+        asked = Asked(base, head, base_tip, repro, worktree or repro, accept, allow_stale)
         found = _answer(session, run, asked)
-        write(session, found, Files(output, markdown, html, summary), run)
         if found.error is None:
             render.report(session, found.report, json=json, md=md, every=False)
-        if comment or check:
-            publish(session, run, found.report, comment=comment, check=check, key=key)
+        write(session, found, Files(output, markdown, html, summary), run)
+        if host is not None:
+            publish(session, run, host, found.report, comment=comment, check=check, key=key)
         if found.exit_code:
             from mlgit.cli.notify import notify_failure
 
@@ -147,11 +146,14 @@ def init_command(
 
 
 def _requirement(session: Session, version: str) -> str:
-    """What the jobs install: this version, with the extras that the remotes need."""
+    """What the jobs install: this version, with the extras that remotes and data need."""
     from mlgit.remote.address import SCHEMES
 
-    schemes = {remote.url.partition("://")[0] for remote in session.repo.config.remotes.values()}
+    repo = session.repo
+    schemes = {remote.url.partition("://")[0] for remote in repo.config.remotes.values()}
     needed = {SCHEMES[scheme].install for scheme in schemes if scheme in SCHEMES}
+    if any(path.endswith(".parquet") for path in (*repo.tracked(), *repo.snapshot().paths("*.parquet"))):
+        needed.add("mlgit[parquet]")
     extras = ",".join(sorted(one[6:-1] for one in needed if one.startswith("mlgit[")))
     return f"mlgit[{extras}]=={version}" if extras else f"mlgit=={version}"
 
@@ -189,94 +191,23 @@ def _reproduce(session: Session) -> None:
     session.__dict__.pop("repo", None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the command line says of the comparison.
-
-    Attributes:
-        tip: compare with the base itself instead of the merge base.
-        repro: run what is stale first.
-        present: judge the working tree.
-    """
-
-    base: str | None
-    head: str | None
-    tip: bool
-    repro: bool
-    present: bool
-    accept: bool
-    allow_stale: bool
-
-
-def _answer(session: Session, run: Run, asked: _Asked) -> Comparison:
+def _answer(session: Session, run: Run, asked: Asked) -> Comparison:
     """The report; that there can be none is a report too, so that no older one stays where people look."""
     from mlgit.cli.pullreport import broken, compare
+    from mlgit.cli.sides import bring_references, find_base, find_head
 
     try:
         if asked.repro:
             _reproduce(session)
-        head = _head(session, run, asked)
-        base = _base(session, run, head, asked)
+        head = find_head(session, run, asked)
+        base = find_base(session, run, head, asked)
+        bring_references(session, base, head)
         accept = asked.accept or _accepted(session, run)
         return compare(session.repo, base, head, accept=accept, allow_stale=asked.allow_stale)
     except UsageError:
         raise
     except MlgitError as error:
         return broken(session.repo, error, asked.base, asked.head)
-
-
-def _head(session: Session, run: Run, asked: _Asked) -> Snapshot:
-    """What is judged; a commit that the event names and the clone lacks is fetched."""
-    from mlgit.ops.ci import history
-
-    repo = session.repo
-    if asked.present:
-        return repo.snapshot()
-    if asked.head is not None or run.head is None:
-        return repo.snapshot(asked.head or "HEAD")
-    return repo.snapshot(history.bring(repo.git, run.head, say=lambda line: render.say(session, line)))
-
-
-def _base(session: Session, run: Run, head: Snapshot, asked: _Asked) -> Snapshot | None:
-    """The base to compare with: what was asked for, else what the event names, else mlgit's choice.
-
-    Raises:
-        UsageError: what was asked for does not exist.
-        NotEvaluableError: the base, or enough of the history, cannot be had.
-    """
-    from mlgit.ops.ci import history
-    from mlgit.ops.gates.evaluate import default_base
-
-    repo = session.repo
-    at = head.rev or repo.git.resolve("HEAD")
-    names = run.bases if asked.base is None else (asked.base,)
-    if not names:
-        if repo.git.is_shallow():
-            with contextlib.suppress(NotEvaluableError):  # a first commit has no parent
-                history.mend(repo.git, (f"{at}^",), at, say=lambda line: render.say(session, line))
-        return default_base(repo, head)
-    try:
-        common = history.mend(repo.git, names, at, say=lambda line: render.say(session, line))
-    except NotEvaluableError:
-        if asked.base is not None and not repo.git.is_shallow():
-            repo.git.resolve(asked.base)  # a typing error is no missing history
-        raise
-    if asked.tip:
-        return repo.snapshot(next(name for name in names if _exists(repo, name)))
-    if common is None:
-        raise NotEvaluableError(
-            f"{head.name} has no history in common with {' or '.join(names)}",
-            hint="name another base with --base, or compare with the base itself: --base-tip",
-        )
-    return repo.snapshot(common)
-
-
-def _exists(repo: Repo, name: str) -> bool:
-    try:
-        repo.git.resolve(name)
-    except UsageError:
-        return False
-    return True
 
 
 def _accepted(session: Session, run: Run) -> bool:

@@ -72,20 +72,18 @@ def write(session: Session, found: Comparison, files: Files, run: Run) -> None:
     Raises:
         DiskError: one of them cannot be written.
     """
-    from mlgit.fs import atomic
     from mlgit.model.markdown import to_markdown
     from mlgit.model.report import to_json
 
     if files.json is not None:
-        atomic.write_text(session.cwd / files.json, to_json(found.report) + "\n")
+        _write(session.cwd / files.json, to_json(found.report) + "\n")
     text = to_markdown(found.report)
     if files.markdown is not None:
-        atomic.write_text(session.cwd / files.markdown, text)
+        _write(session.cwd / files.markdown, text)
     if files.html is not None:
         from mlgit.ops.compare.reportpage import report_page
 
-        page = report_page(found.report, found.figures, link=run.link or None)
-        atomic.write_text(session.cwd / files.html, page)
+        _write(session.cwd / files.html, report_page(found.report, found.figures, link=run.link or None))
     summary = files.summary or session.environment.get("GITHUB_STEP_SUMMARY")
     if summary:
         from mlgit.ops.ci.comment import cut
@@ -98,6 +96,14 @@ def write(session: Session, found: Comparison, files: Files, run: Run) -> None:
         paths = {name: f"{session.cwd / file}" for name, file in named.items() if file}
         lines += [f"{name}={path}" for name, path in paths.items() if path.isprintable()]  # none may begin another line
         _append(session.cwd / outputs, "\n".join(lines) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    from mlgit.fs import atomic
+
+    with atomic.disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(path, text)
 
 
 def _append(path: Path, text: str) -> None:
@@ -116,22 +122,28 @@ def annotate(session: Session, report: Report, *, plain: bool) -> None:
             (sys.stderr if plain else sys.stdout).write(workflow_commands(report))
 
 
-def publish(session: Session, run: Run, report: Report, *, comment: bool, check: bool, key: str | None) -> None:
-    """Post the report; that a host refuses does not change the verdict, so it is a warning.
+def ready_host(session: Session, run: Run, *, comment: bool) -> Host | None:
+    """The host to post to, asked for before the work begins; None, with a word about it, for a fork's own run.
 
     Raises:
         UsageError: this is no run of a known host, or there is no token.
     """
-    from mlgit.ops.ci import hosts
-    from mlgit.ops.ci.comment import KEY
-
     if comment and run.host and run.pull is None:
         render.say(session, "not commented: this run belongs to no pull request")
     if run.host and not run.may_write:
         why = "its own job may not; a workflow_run job posts it: `mlgit ci comment`"
         render.say(session, f"not posted: this is a fork's pull request, {why}")
-        return
-    host = host_of(session, run)
+        return None
+    return host_of(session, run)
+
+
+def publish(
+    session: Session, run: Run, host: Host, report: Report, *, comment: bool, check: bool, key: str | None
+) -> None:
+    """Post the report; that a host refuses does not change the verdict, so it is a warning."""
+    from mlgit.ops.ci import hosts
+    from mlgit.ops.ci.comment import KEY
+
     try:
         done = hosts.publish(
             host,

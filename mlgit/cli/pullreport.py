@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -69,10 +69,11 @@ def compare(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool, 
     if base is None:
         parts.append(metrics_show(repo, [head]))
     else:
-        found, figures = _differences(repo, base, head, list(leaves(law.gates.rules)))
+        found, figures = _differences(repo, base, head, list(leaves(law.gates.rules)), _incomparable(parts[0]))
         parts += found
     merged = merge([_telling(part) for part in parts], kind="ci", title=_title(repo))
-    return Comparison(_placed(repo, merged), figures)
+    failing_first = sorted(merged.tables, key=lambda table: all(row.mark is not Mark.FAIL for row in table.rows))
+    return Comparison(_placed(repo, dataclasses.replace(merged, tables=tuple(failing_first))), figures)
 
 
 def broken(repo: Repo, error: MlgitError, base: str | None, head: str | None) -> Comparison:
@@ -111,7 +112,7 @@ def _gate(repo: Repo, base: Snapshot | None, head: Snapshot, law: Law) -> Report
 
 
 def _differences(
-    repo: Repo, base: Snapshot, head: Snapshot, rules: Sequence[Rule]
+    repo: Repo, base: Snapshot, head: Snapshot, rules: Sequence[Rule], incomparable: Collection[str]
 ) -> tuple[list[Report], tuple[Figure, ...]]:
     from mlgit.ops.compare.code import code_changes
     from mlgit.ops.compare.data import data_changes
@@ -124,7 +125,7 @@ def _differences(
     found = find_differences(repo, base, head)
     drawing = plots_diff(repo, base, head)
     parts = [
-        metrics_diff(repo, base, head, rules=rules),
+        metrics_diff(repo, base, head, rules=rules, incomparable=incomparable),
         params_diff(repo, base, head),
         data_changes(repo, base, head, found),
         models_changes(repo, base, head, found),
@@ -133,6 +134,12 @@ def _differences(
         drawing.report,
     ]
     return parts, drawing.figures
+
+
+def _incomparable(gate: Report) -> set[str]:
+    """The metrics files that the gate's report calls not comparable."""
+    tables = [table for table in gate.tables if table.name == "comparability"]
+    return {str(row.cells[0]) for table in tables for row in table.rows if row.mark is not Mark.INFO}
 
 
 def _telling(part: Report) -> Report:

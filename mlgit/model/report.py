@@ -35,7 +35,7 @@ class Mark(Enum):
 
 
 ORDER: Final = (
-    *(Mark.FAIL, Mark.WARN, Mark.WORSE, Mark.REMOVED, Mark.ADDED, Mark.CHANGED, Mark.BETTER),
+    *(Mark.FAIL, Mark.WARN, Mark.WORSE, Mark.BETTER, Mark.REMOVED, Mark.ADDED, Mark.CHANGED),
     *(Mark.INFO, Mark.PASS, Mark.SAME),
 )
 
@@ -200,6 +200,8 @@ def show(column: str, cell: Cell) -> str:
         return format_bytes(cell)
     if not isinstance(cell, (int, float)) or isinstance(cell, bool) or column not in ("delta", "relative"):
         return format_cell(cell)
+    if math.isinf(cell):
+        return format_cell(None)  # from 0 to anything is no percentage
     sign = "+" if cell > 0 else ""
     return f"{sign}{cell * 100:.3g} %" if column == "relative" else sign + format_cell(cell)
 

@@ -18,12 +18,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openapi import SLUG, TOKEN, GitHubState
 
-from mlgit.errors import InvalidError, MlgitError, RemoteError, UnsafeError
+from mlgit.errors import InvalidError, MlgitError, NotEvaluableError, RemoteError, UnsafeError
 from mlgit.git import Git
 from mlgit.model import reportfile
 from mlgit.model.report import Mark, Report, Row, Table, Verdict, to_json
 from mlgit.ops.ci.comment import body, workflow_commands
+from mlgit.ops.ci.hosts.github import GitHub
+from mlgit.ops.ci.relay import relay
 from mlgit.ops.compare import headers, svg, tables
 from mlgit.remote.http import Client
 from mlgit.remote.retry import Patience
@@ -276,6 +279,17 @@ def test_a_host_that_drips_is_left(start: bytes) -> None:
             client(address, 1.0).get("/x")
     finally:
         ended.set()
+
+
+@pytest.mark.parametrize("pulls", [5, [None], [{"number": []}], [{"number": {}}]])
+def test_an_event_of_another_shape_is_refused(hub: GitHubState, pulls: Any) -> None:
+    own = {"full_name": SLUG}
+    run = {"event": "pull_request", "repository": own, "head_sha": "1" * 40, "pull_requests": pulls}
+    for number in (1, 2):
+        hub.pull(number, "1" * 40, "you:topic")
+    told = GitHub(hub.server.address, TOKEN, SLUG)
+    with pytest.raises(NotEvaluableError):
+        relay(to_json(WHOLE).encode(), "report.json", {"workflow_run": run, "repository": own}, told)
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------

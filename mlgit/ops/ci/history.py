@@ -89,6 +89,15 @@ def bring(git: Git, head: str, *, say: Callable[[str], None]) -> str:
     return _Clone(git, say).head(head)
 
 
+def bring_reference(git: Git, name: str, *, say: Callable[[str], None]) -> None:
+    """Fetch the tag `name`, or else the branch, without its history if the clone is shallow; none is no error."""
+    clone = _Clone(git, say)
+    for kind in ("tags", "heads"):
+        spec = f"+refs/{kind}/{name}:refs/{kind}/{name}"
+        if clone.fetch_reference(f"refs/{kind}/{name}", spec):
+            return
+
+
 class _Clone:
     """A clone, and what went wrong while mending it."""
 
@@ -104,6 +113,14 @@ class _Clone:
         if not self._has(name) and not self._fetch(f"fetching {name[:12]}", [name], *limit):
             raise NotEvaluableError(f"the head {name} cannot be fetched: {self.failures[-1]}", hint=_HINT)
         return name
+
+    def fetch_reference(self, full: str, spec: str) -> bool:
+        """Fetch one reference under its own name; false if the remote has none, or Git would not take the name."""
+        try:
+            self._git.run("check-ref-format", full)
+        except (InvalidError, ValueError):
+            return False
+        return self._fetch(f"fetching {full}", [spec], *(["--depth=1"] if self._git.is_shallow() else []))
 
     def base(self, name: str, tip: str, others: Sequence[str]) -> str | None:
         """The commit that `name` stands for, fetched if need be; None if there is none.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from mlgit.errors import AuthError, InvalidError, MissingError, RemoteError, UnsafeError, UsageError
 from mlgit.git import Git
-from mlgit.model.report import Mark, Report, Row, Table, Verdict, count
+from mlgit.model.report import Cell, Mark, Report, Row, Table, Verdict, count
 from mlgit.ops.ci.checks import LOCK, POINTER, STAGE_FILE, report
 
 if TYPE_CHECKING:
@@ -102,10 +102,24 @@ def unpublished(repo: Repo, base: Snapshot | None, head: Snapshot) -> Report:
     tracked = repo.tracked(head).items()
     changed = [one for path, one in tracked if one.push and one.content not in (None, known.get(path))]
     check = _Check(repo)
-    rows = tuple(row for one in changed for row in check.unpublished(one))
+    rows = _together([row for one in changed for row in check.unpublished(one)])
     failed = any(row.mark is Mark.FAIL for row in rows)
     table = Table("published", "Data that is in no remote", ("path", "problem"), rows, "all data is in its remote")
     return Report("published", "Data", (table,), Verdict.FAIL if failed else Verdict.NONE, head=head.name)
+
+
+def _together(rows: list[Row]) -> tuple[Row, ...]:
+    """One row for all that could not be asked for the same reason."""
+    kept: dict[Row | Cell, list[Row]] = {}
+    for row in rows:
+        kept.setdefault(row if row.mark is Mark.FAIL else row.cells[1], []).append(row)
+    return tuple(_counted(some) for some in kept.values())
+
+
+def _counted(rows: list[Row]) -> Row:
+    first, *more = rows
+    path, problem = first.cells
+    return replace(first, cells=(f"{path} and {count(len(more), 'more path')}", problem)) if more else first
 
 
 class _Check:
@@ -161,6 +175,9 @@ class _Check:
         try:
             remote = self._repo.config.pick(output.remote).name
             lacking = self._lacking(remote, content)
+            folder = self._stores[remote].backend.local
+            if folder is not None and not folder.is_dir():
+                raise MissingError(f"remote {remote} is a folder that is not on this machine")
         except (UsageError, RemoteError, AuthError, MissingError) as error:
             yield Row((output.path, f"not checked: {error.message}"), Mark.WARN, where=output.file)
             return

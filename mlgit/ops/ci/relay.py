@@ -66,7 +66,7 @@ def _pull(run: Mapping[str, Any], host: Host) -> Pull:
     """The one open pull request whose head is the run's commit; where several are, the one the event names."""
     sha, fork = text(run, "head_sha"), below(run, "head_repository", "owner")
     found = host.pulls(sha, owner=text(fork, "login"), branch=text(run, "head_branch"))
-    named = {mapping(one).get("number") for one in listed(run, "pull_requests")}
+    named = [mapping(one).get("number") for one in listed(run, "pull_requests")]
     chosen = [pull for pull in found if len(found) == 1 or pull.number in named]
     if len(chosen) == 1:
         return chosen[0]

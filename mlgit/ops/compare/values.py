@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from mlgit.model.metric import Change, Scalar, diff_values, match_keys
+from mlgit.model.metric import Change, Scalar, diff_values, is_finite, match_keys
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Cell, Mark, Report, Row, Table, ordered
-from mlgit.model.slicekey import parse_slice
+from mlgit.model.slicekey import COUNTS, parse_slice
 from mlgit.ops.compare.files import chosen, declared_metrics, declared_params, parse_params, read_values, unique
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def metrics_diff(
     head: Snapshot,
     *,
     rules: Sequence[Rule] = (),
+    incomparable: Collection[str] = (),
     targets: Collection[str] = (),
 ) -> Report:
     """Metrics of two sides; columns file, metric, base, head, delta (in the metric's unit), relative (a fraction).
@@ -59,6 +60,7 @@ def metrics_diff(
 
     Args:
         rules: gates, which say for some metrics whether higher or lower is better; the others are only `changed`.
+        incomparable: metrics files that the two sides computed in different ways: nothing in them is better or worse.
         targets: only these files or folders.
 
     Raises:
@@ -69,24 +71,20 @@ def metrics_diff(
     for path in paths:
         old, new = read_values(repo, path, base), read_values(repo, path, head)
         found = list(_changes(old, new))
-        better = _directions(path, [change.key for change, _ in found], rules)
+        better = {} if path in incomparable else _directions(path, [change.key for change, _ in found], rules)
         for change, note in found:
             mark = _mark(change, better.get(change.key, "none"))
             cells = (change.old, change.new, change.delta, change.relative)
             part = parse_slice(change.key)
+            if part is not None and part.metric in COUNTS and mark is Mark.SAME:
+                continue  # it stands beside each metric of the slice
             if part is None:
                 rows.append(Row((path, change.key, *cells), mark, note))
             else:
                 slices.append(Row((path, part.name, part.metric, part.count(new or old or {}), *cells), mark, note))
-    tables = [
-        Table(
-            "metrics",
-            "Metrics",
-            ("file", "metric", *_NUMBERS),
-            tuple(rows),
-            "no metrics" if not slices else "all metrics are of slices",
-        )
-    ]
+    tables = []
+    if rows or not slices:
+        tables.append(Table("metrics", "Metrics", ("file", "metric", *_NUMBERS), tuple(rows), "no metrics"))
     if slices:
         columns = ("file", "slice", "metric", "n", *_NUMBERS)
         tables.append(Table("slices", "Slices", columns, tuple(_worst_first(slices)), "no slices"))
@@ -146,6 +144,9 @@ def _directions(path: RelPath, keys: list[str], rules: Sequence[Rule]) -> dict[s
 
 
 def _mark(change: Change, direction: Direction) -> Mark:
-    if change.mark is not Mark.CHANGED or not change.delta or direction == "none":
+    """Which way it went, where a rule knows; what is no finite number any more is worse than any."""
+    if change.mark is not Mark.CHANGED or direction == "none":
         return change.mark
+    if not change.delta:
+        return Mark.WORSE if is_finite(change.old) else change.mark
     return Mark.BETTER if (change.delta > 0) == (direction == "higher") else Mark.WORSE

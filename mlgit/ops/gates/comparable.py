@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlgit.model.lock import StageLock
-from mlgit.model.metric import EXTENSIONS
 from mlgit.model.modelkind import is_model
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Mark, Report, Row, Table
@@ -63,38 +62,28 @@ class Difference:
 
 
 def differences(
-    repo: Repo,
-    base: Snapshot,
-    head: Snapshot,
-    acknowledged: Mapping[str, str],
-    moved: tuple[RelPath, RelPath] | None = None,
+    repo: Repo, base: Snapshot, head: Snapshot, acknowledged: Mapping[str, str], files: tuple[RelPath, RelPath]
 ) -> list[Difference]:
-    """What stands in the way of comparing the metrics files that stages write.
+    """What stands in the way of comparing the metrics in a file of the base with those in a file of the head.
 
     A file that a stage of the base writes and none of the head, or one that never ran, is nobody's word.
 
     Args:
         acknowledged: what changed on purpose, each with what it is now: a parameter's value, or the first characters of
             an id.
-        moved: look at this file of the base and that of the head, where its metrics stand now, instead.
+        files: of the base and of the head; the same unless the metrics moved.
 
     Raises:
         InvalidError, UnsafeError: a stage file, lock or pointer is malformed.
     """
     older, newer = (_Side(repo, snapshot) for snapshot in (base, head))
-    found = []
-    same = ((path, path) for path in dict.fromkeys([*older.metrics, *newer.metrics]))
-    for before, path in same if moved is None else [moved]:
-        first, last = older.made(before), newer.made(path)
-        if first is None or not older.locked(first[0]).outs:
-            continue
-        if last is None or not newer.locked(last[0]).outs:
-            said = _command(older.locked(first[0]))
-            accepted = _accepted(acknowledged.get(first[0].address), None)
-            found.append(Difference(path, COMMAND, first[0].address, said, None, accepted))
-        else:
-            found += _of_metric(path, acknowledged, older, newer, first, last)
-    return found
+    first, last = older.made(files[0]), newer.made(files[1])
+    if first is None or not older.locked(first[0]).outs:
+        return []
+    if last is not None and newer.locked(last[0]).outs:
+        return list(_of_metric(files[1], acknowledged, older, newer, first, last))
+    accepted = _accepted(acknowledged.get(first[0].address), None)
+    return [Difference(files[1], COMMAND, first[0].address, _command(older.locked(first[0])), None, accepted)]
 
 
 class _Side:
@@ -106,8 +95,6 @@ class _Side:
         self.project: Project = repo.project(snapshot)
         self.types = declared_types(self.project)
         stages = self.project.stages.values()
-        outs = [out for stage in stages for out in stage.outs]
-        self.metrics = [out.path for out in outs if out.kind == "metric" or out.path.lower().endswith(EXTENSIONS)]
         self._makers = {out.path: (stage, out) for stage in stages for out in stage.outs}
 
     def made(self, path: RelPath) -> tuple[Stage, Out] | None:

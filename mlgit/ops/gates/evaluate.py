@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from mlgit.errors import NotEvaluableError, UsageError
-from mlgit.model.gate import FAILED, Answer, Gate, Gates, Group, Judgement, Rule, combine, leaves
+from mlgit.model.gate import FAILED, Answer, Gate, Gates, Group, Judgement, Rule, combine
 from mlgit.model.loosening import Loosening, loosened
 from mlgit.model.report import Mark, Report, Row, Table, Verdict, count, format_cell
 from mlgit.ops.gates import comparable
@@ -128,8 +128,7 @@ def evaluate(repo: Repo, base: Snapshot | None, head: Snapshot, law: Law) -> Rep
     parts = [_gates_table(judged)]
     if law.changes:
         parts.append(_changes_table(law))
-    files = judge.files_of(leaves(law.gates.rules))
-    hindered = [one for one in judge.differences() if any(file.within(one.file) for file in files)]
+    hindered = judge.differences()
     notes = list(_notes(base, judged, judge))
     if hindered:
         found = comparable.report(hindered, base or head, head)

@@ -114,7 +114,7 @@ class Judge:
         self._acknowledged = acknowledged
         self._head = Side(repo, head)
         self._bases = {"": Side(repo, base)}
-        self._differences: dict[tuple[str, tuple[RelPath, RelPath] | None], list[Difference]] = {}
+        self._differences: dict[tuple[str, tuple[RelPath, RelPath]], list[Difference]] = {}
 
     def find(self, rule: Rule) -> Iterator[Found]:
         """What `rule` says of each metric that it stands for; of its own text if there is none.
@@ -136,18 +136,9 @@ class Judge:
             yield Found(rule, rule.metric, judge(rule, MISSING, MISSING))
 
     def differences(self) -> list[Difference]:
-        """What stands in the way of comparing head and base, as far as that was asked."""
-        known = [found for (name, _), found in self._differences.items() if not name]
-        return list(dict.fromkeys(one for found in [self._unlike(""), *known] for one in found))
-
-    def files_of(self, rules: Iterable[Rule]) -> set[RelPath]:
-        """The metrics files of whose values `rules` limit drops."""
-        found: set[RelPath] = set()
-        for rule in rules:
-            if rule.needs_base:
-                pairs = self._pairs(rule, self._base(rule)[0])
-                found.update(place[0] for pair in pairs for place in pair if place is not None)
-        return found
+        """What stands in the way of comparing head and base, as far as rules asked."""
+        known = (found for (name, _), found in self._differences.items() if not name)
+        return list(dict.fromkeys(one for found in known for one in found))
 
     def _base(self, rule: Rule) -> tuple[Side, str]:
         """The side that drops are measured from, and why there is none if so."""
@@ -161,21 +152,20 @@ class Judge:
         absent = f"there is no revision {name!r}" if name else "there is no base"
         return side, "the base has no value" if side.snapshot is not None else absent
 
-    def _unlike(self, name: str, moved: tuple[RelPath, RelPath] | None = None) -> list[Difference]:
-        if (name, moved) not in self._differences:
+    def _unlike(self, name: str, files: tuple[RelPath, RelPath]) -> list[Difference]:
+        if (name, files) not in self._differences:
             base, head = self._bases[name].snapshot, self._head.snapshot
             assert head is not None, "there is always a head"
             known = self._acknowledged
-            found = comparable.differences(self._repo, base, head, known, moved) if base is not None else []
-            self._differences[name, moved] = found
-        return self._differences[name, moved]
+            found = comparable.differences(self._repo, base, head, known, files) if base is not None else []
+            self._differences[name, files] = found
+        return self._differences[name, files]
 
     def _hindered(self, rule: Rule, old: Place | None, new: Place | None) -> bool:
         if not rule.needs_base or new is None:
             return False
-        moved = (old[0], new[0]) if old is not None and old[0] != new[0] else None
-        found = self._unlike(rule.against or "", moved)
-        return any(new[0].within(one.file) and not one.accepted for one in found)
+        files = (new[0] if old is None else old[0], new[0])
+        return any(not one.accepted for one in self._unlike(rule.against or "", files))
 
     def _pairs(self, rule: Rule, base: Side) -> list[tuple[Place | None, Place | None]]:
         """Where each metric that the rule stands for is, on the base and on the head."""
