@@ -213,6 +213,6 @@ def _answer(session: Session, run: Run, asked: Asked) -> Comparison:
 def _accepted(session: Session, run: Run) -> bool:
     """Whether a maintainer has put the label on the pull request; in a merge queue the host has to be asked."""
     from mlgit.cli.publication import labels
-    from mlgit.ops.gates.evaluate import ACCEPT
+    from mlgit.ops.gates.rules import ACCEPT
 
     return ACCEPT in run.labels or (run.event == "merge_group" and ACCEPT in labels(session, run))

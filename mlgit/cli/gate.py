@@ -28,7 +28,9 @@ def gate(
     md: Markdown = False,
 ) -> None:
     """Judge metrics by the gates in mlgit.yaml; exit 1 if one fails."""
-    from mlgit.ops.gates.evaluate import evaluate, find_base, find_law
+    from mlgit.ops.gates.base import find_base
+    from mlgit.ops.gates.evaluate import evaluate
+    from mlgit.ops.gates.rules import find_law
 
     session = session_of(context)
     repo = session.repo

@@ -14,7 +14,7 @@ from mlgit.model.report import Mark, Report, Row, Table, Verdict
 if TYPE_CHECKING:
     from mlgit.model.gate import Rule
     from mlgit.ops.compare.plots import Figure
-    from mlgit.ops.gates.evaluate import Law
+    from mlgit.ops.gates.rules import Law
     from mlgit.repo import Repo
     from mlgit.work.snapshot import Snapshot
 
@@ -57,7 +57,7 @@ def compare(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool, 
     from mlgit.ops.ci.report import merge
     from mlgit.ops.ci.roots import check_kept
     from mlgit.ops.compare.values import metrics_show
-    from mlgit.ops.gates.evaluate import find_law
+    from mlgit.ops.gates.rules import find_law
 
     if base is not None and base.rev is not None and not accept:
         check_kept(repo.git, base.rev, head.rev or repo.git.resolve("HEAD"))

@@ -63,7 +63,7 @@ def find_base(session: Session, run: Run, head: Snapshot, asked: Asked) -> Snaps
         NotEvaluableError: the base, or enough of the history, cannot be had.
     """
     from mlgit.ops.ci import history
-    from mlgit.ops.gates.evaluate import default_base
+    from mlgit.ops.gates.base import default_base
 
     repo = session.repo
     at = head.rev or repo.git.resolve("HEAD")

@@ -13,7 +13,7 @@ from actions_runner import ROOT
 from openapi import SLUG, TOKEN, GitHubState
 from pulls import NUMBER, STAGES, event, git, mlgit
 
-from mlgit.ops.gates.evaluate import ACCEPT
+from mlgit.ops.gates.rules import ACCEPT
 from mlgit.repo import Repo
 
 FILE = ROOT / "action.yml"

@@ -4,8 +4,9 @@ from mlgit.errors import InvalidError, NotEvaluableError
 from mlgit.model import gatefile
 from mlgit.model.gate import Gates
 from mlgit.model.report import Mark, Verdict
-from mlgit.ops.gates.evaluate import Law, default_base, evaluate
-from mlgit.ops.gates.rules import load_gates
+from mlgit.ops.gates.base import default_base
+from mlgit.ops.gates.evaluate import evaluate
+from mlgit.ops.gates.rules import Law, load_gates
 
 MIN = {"metric": "m.json:auc", "name": "floor", "min": 0.8}
 DROP = {"metric": "m.json:auc", "name": "drop", "direction": "higher", "max_drop_abs": 0.01}

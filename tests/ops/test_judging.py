@@ -9,7 +9,9 @@ import pytest
 
 from mlgit.model import gatefile
 from mlgit.model.report import Mark, Report, Row, Verdict
-from mlgit.ops.gates.evaluate import Law, evaluate, find_base, find_law
+from mlgit.ops.gates.base import find_base
+from mlgit.ops.gates.evaluate import evaluate
+from mlgit.ops.gates.rules import Law, find_law
 
 DECLARED = "metrics: [m.json]\n"
 SLICED = {"metric": "m.json:by_size.*.recall", "direction": "higher", "max_drop_abs": 0.05}

@@ -8,106 +8,23 @@ no base value; otherwise PASS. What could not be judged is always said, never sk
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlgit.errors import NotEvaluableError, UsageError
-from mlgit.model.gate import FAILED, Answer, Gate, Gates, Group, Judgement, Rule, combine
-from mlgit.model.loosening import Loosening, loosened
+from mlgit.errors import NotEvaluableError
+from mlgit.model.gate import FAILED, Answer, Gate, Group, Judgement, Rule, combine
 from mlgit.model.report import Mark, Report, Row, Table, Verdict, count, format_cell
 from mlgit.ops.gates import comparable
 from mlgit.ops.gates.judging import Found, Judge
-from mlgit.ops.gates.rules import load_gates
+from mlgit.ops.gates.rules import ACCEPT, Law
 
 if TYPE_CHECKING:
     from mlgit.repo import Repo
     from mlgit.work.snapshot import Snapshot
 
 COLUMNS: Final = ("gate", "metric", "base", "head", "rule", "shortfall")
-ACCEPT: Final = "mlgit:accept-gate-change"
 _HINT: Final = "add to mlgit.yaml:  gates:  then  - {metric: 'metrics.json:accuracy', direction: higher, min: 0.9}"
 _HOW: Final = f"a maintainer accepts it with the label {ACCEPT}, or --accept-gate-change"
-
-
-def default_base(repo: Repo, head: Snapshot) -> Snapshot | None:
-    """What a head is compared with unless told: its merge base with the default branch.
-
-    On the default branch itself that is the last commit for the working tree, and the parent for a commit. None where
-    there is no such commit: no commits yet, no known default branch, or a clone too shallow to reach it.
-    """
-    git = repo.git
-    at = head.rev or git.head()
-    if at is None:
-        return None
-    parent = at if head.rev is None else _resolve(repo, f"{at}~1")
-    if at == git.head() and git.branch() in ("main", "master"):
-        return repo.snapshot(parent) if parent else None
-    tip = next((sha for sha in (_resolve(repo, name) for name in git.default_branches()) if sha), None)
-    common = git.merge_base(at, tip) if tip else None
-    base = parent if common == at else common
-    return repo.snapshot(base) if base else None
-
-
-def find_base(repo: Repo, head: Snapshot, rev: str | None, *, tip: bool = False) -> Snapshot | None:
-    """What `head` is compared with: where it left `rev`, or what `default_base` says.
-
-    Args:
-        tip: compare with `rev` itself.
-
-    Raises:
-        UsageError: there is no such revision.
-        NotEvaluableError: the two have no history in common.
-    """
-    if rev is None:
-        return default_base(repo, head)
-    base = repo.snapshot(rev)
-    at = head.rev or repo.git.head()
-    if tip or at is None or base.rev is None:
-        return base
-    common = repo.git.merge_base(at, base.rev)
-    if common is None:
-        raise NotEvaluableError(
-            f"{head.name} has no history in common with {rev}", hint="compare with the base itself: --base-tip"
-        )
-    return base if common == base.rev else repo.snapshot(common)
-
-
-def _resolve(repo: Repo, rev: str) -> str | None:
-    try:
-        return repo.git.resolve(rev)
-    except UsageError:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Law:
-    """The gates that judge a change: those of its base as well as its own.
-
-    Attributes:
-        gates: to judge by, the head's first.
-        changes: what the head loosens.
-        accepted: a maintainer lets that be: the head's gates alone judge.
-    """
-
-    gates: Gates
-    changes: tuple[Loosening, ...] = ()
-    accepted: bool = False
-
-
-def find_law(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool) -> Law:
-    """The head's gates, and those of the base that the head takes out or loosens: no change sets its own bar lower.
-
-    Args:
-        accept: a maintainer agrees with the loosening.
-
-    Raises:
-        InvalidError: a gate or a stage file of either side is malformed.
-    """
-    own = load_gates(repo, head)
-    changes = tuple(loosened(load_gates(repo, base).rules, own.rules)) if base is not None else ()
-    kept = () if accept else tuple(replace(one.gate, name=f"{one.gate.name} (of the base)") for one in changes)
-    rules = (*own.rules, *kept)
-    return Law(Gates(rules, own.acknowledged), changes, accept)
 
 
 def evaluate(repo: Repo, base: Snapshot | None, head: Snapshot, law: Law) -> Report:
