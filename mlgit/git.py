@@ -13,36 +13,16 @@ import itertools
 import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from mlgit.errors import InvalidError, MissingError, UnsafeError, UsageError
+from mlgit.model.blob import Blob
 from mlgit.model.secret import redact
 
-_ALONE: Final = ("--no-optional-locks", "-c", "safe.bareRepository=explicit")
+_ALONE: Final = ("--no-optional-locks", "--no-replace-objects", "-c", "safe.bareRepository=explicit")
 """For every command: a folder of the commit that looks like a bare repository must not bring its own configuration."""
 _QUIET: Final = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.quotePath=false")
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """One file as Git stores it.
-
-    Attributes:
-        path: seen from the mlgit root.
-        mode: `100644`, `100755` for an executable, `120000` for a symbolic link, `160000` for a submodule.
-        id: of the blob; empty for a file that the next commit deletes.
-    """
-
-    path: str
-    mode: str
-    id: str
-
-    @property
-    def is_file(self) -> bool:
-        """Whether it is a regular file with content."""
-        return bool(self.id) and self.mode.startswith("100")
 
 
 class Git:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from mlgit.errors import MissingError, UnsafeError, UsageError
@@ -45,20 +45,21 @@ class Repo:
 
     Args:
         root: the folder that holds `.mlgit`, inside a Git working tree.
+        shared: what to take for its committed configuration; the file by default.
 
     Raises:
         UsageError: it is not inside a Git working tree.
         InvalidError, UnsafeError: its configuration is malformed, or a commit brings what must be this machine's own.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shared: Layer | None = None) -> None:
         self.root = root
         git = Git.find(root)
         if git is None:
             raise UsageError(f"{root} is not in a Git repository", hint="run `git init` first")
         check_own(root, git)
         self.git = git
-        self.config: Config = configuration.merge(self.layer(shared=True), self.layer(shared=False))
+        self.config: Config = configuration.merge(shared or self.layer(shared=True), self.layer(shared=False))
         self.workspace = Workspace(root, self.config, git)
         self._projects: WeakKeyDictionary[Snapshot, Project] = WeakKeyDictionary()
         self._tracked: WeakKeyDictionary[Snapshot, dict[RelPath, Tracked]] = WeakKeyDictionary()
@@ -127,6 +128,23 @@ class Repo:
         except FileNotFoundError:
             data = b""
         return configuration.decode(data, name)
+
+    def with_remotes_of(self, snapshot: Snapshot) -> Repo:
+        """The same repository with the remotes that `snapshot` names, so that a change cannot choose who is asked.
+
+        Itself if they are the same.
+
+        Raises:
+            InvalidError: the configuration of the snapshot is malformed.
+        """
+        own = self.layer(shared=True)
+        other = configuration.decode(snapshot.read(RelPath(configuration.SHARED)) or b"", configuration.SHARED)
+        if _remotes(own) == _remotes(other):
+            return self
+        remotes, chosen = _remotes(other)
+        core = {**own.values.get("core", {}), "remote": chosen}
+        core = {key: value for key, value in core.items() if value is not None}
+        return Repo(self.root, Layer(own.where, {**own.values, "core": core, "remotes": remotes}))
 
     def write_layer(self, layer: Layer) -> RelPath:
         """Replace one configuration file; returns its path."""
@@ -347,6 +365,11 @@ def _stage_outputs(project: Project) -> Iterator[Tracked]:
             if out.cache:
                 content = locked.outs.get(out.path) if locked else None
                 yield Tracked(out.path, content, stage.file, address, push=out.push, remote=out.remote)
+
+
+def _remotes(layer: Layer) -> tuple[Mapping[str, Any], str | None]:
+    """The remotes of one configuration file, and which of them is the default."""
+    return layer.values.get("remotes", {}), layer.values.get("core", {}).get("remote")
 
 
 def _meant(path: RelPath, tracked: dict[RelPath, Tracked]) -> list[Target]:

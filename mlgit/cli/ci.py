@@ -193,7 +193,7 @@ def _reproduce(session: Session) -> None:
 
 def _answer(session: Session, run: Run, asked: Asked) -> Comparison:
     """The report; that there can be none is a report too, so that no older one stays where people look."""
-    from mlgit.cli.pullreport import broken, compare
+    from mlgit.cli.pullreport import broken, compare, merged
     from mlgit.cli.sides import bring_references, find_base, find_head
 
     try:
@@ -201,9 +201,10 @@ def _answer(session: Session, run: Run, asked: Asked) -> Comparison:
             _reproduce(session)
         head = find_head(session, run, asked)
         base = find_base(session, run, head, asked)
-        bring_references(session, base, head)
+        bring_references(session, base.side, head)
         accept = asked.accept or _accepted(session, run)
-        return compare(session.repo, base, head, accept=accept, allow_stale=asked.allow_stale)
+        found = compare(session.repo, base, head, accept=accept, allow_stale=asked.allow_stale)
+        return merged(found, run.sha) if run.pull is not None and head.rev not in (None, run.sha) else found
     except UsageError:
         raise
     except MlgitError as error:

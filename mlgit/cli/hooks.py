@@ -18,7 +18,8 @@ from mlgit.cli.options import DryRun, Json
 from mlgit.cli.program import leave_git_surroundings, program
 from mlgit.cli.session import Session, session_of
 from mlgit.errors import UsageError
-from mlgit.git import Blob, Git
+from mlgit.git import Git
+from mlgit.model.blob import Blob
 from mlgit.model.relpath import RelPath
 from mlgit.model.report import Report, Verdict
 from mlgit.ops.ci import checks

@@ -8,10 +8,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlgit.errors import MlgitError, NotEvaluableError
+from mlgit.errors import InvalidError, MlgitError, NotEvaluableError, UnsafeError
 from mlgit.model.report import Mark, Report, Row, Table, Verdict
+from mlgit.model.secret import redact
 
 if TYPE_CHECKING:
+    from mlgit.cli.sides import Base
     from mlgit.model.gate import Rule
     from mlgit.ops.compare.plots import Figure
     from mlgit.ops.gates.rules import Law
@@ -40,11 +42,11 @@ class Comparison:
         return self.report.exit_code if self.error is None else self.error.code
 
 
-def compare(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool, allow_stale: bool) -> Comparison:
+def compare(repo: Repo, base: Base, head: Snapshot, *, accept: bool, allow_stale: bool) -> Comparison:
     """Judge `head`, and compare it with `base` as far as there is one.
 
     Args:
-        accept: a maintainer agrees that the head loosens gates.
+        accept: a maintainer agrees that the head loosens gates, moves remotes, and mends a base that cannot be read.
         allow_stale: stages whose lock is not current only warn.
 
     Raises:
@@ -57,23 +59,69 @@ def compare(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool, 
     from mlgit.ops.ci.report import merge
     from mlgit.ops.ci.roots import check_kept
     from mlgit.ops.compare.values import metrics_show
+    from mlgit.ops.gates.comparable import NOTHING
     from mlgit.ops.gates.rules import find_law
 
-    if base is not None and base.rev is not None and not accept:
-        check_kept(repo.git, base.rev, head.rev or repo.git.resolve("HEAD"))
-    law = find_law(repo, base, head, accept=accept)
-    parts = [_gate(repo, base, head, law), stale_stages(repo, base, head, allowed=allow_stale)]
+    start, tip, notes = base.side, base.tip, _unreadable(repo, base) if accept else ()
+    if notes:
+        start, tip = None, None
+    if start is not None and start.rev is not None and not accept:
+        check_kept(repo.git, start.rev, head.rev or repo.git.resolve("HEAD"))
+    asking = repo if accept or start is None else repo.with_remotes_of(start)
+    law = find_law(repo, start, head, accept=accept, tip=tip)
+    dropped = [what for what, now in law.gates.acknowledged.items() if now == NOTHING]
+    stale = stale_stages(asking, start, head, allowed=allow_stale, dropped=dropped)
+    parts = [_gate(asking, start, head, law), stale]
+    if asking is not repo:
+        parts.append(_moved_remotes(asking, repo, head))
     if head.rev is not None:
-        parts.append(unpublished(repo, base, head))
+        parts.append(unpublished(asking, start, head))
     figures: tuple[Figure, ...] = ()
-    if base is None:
-        parts.append(metrics_show(repo, [head]))
+    if start is None:
+        parts.append(metrics_show(asking, [head]))
     else:
-        found, figures = _differences(repo, base, head, list(leaves(law.gates.rules)), _incomparable(parts[0]))
+        found, figures = _differences(asking, start, head, list(leaves(law.gates.rules)), _incomparable(parts[0]))
         parts += found
-    merged = merge([_telling(part) for part in parts], kind="ci", title=_title(repo))
-    failing_first = sorted(merged.tables, key=lambda table: all(row.mark is not Mark.FAIL for row in table.rows))
-    return Comparison(_placed(repo, dataclasses.replace(merged, tables=tuple(failing_first))), figures)
+    whole = merge([_telling(part) for part in parts], kind="ci", title=_title(repo))
+    failing_first = sorted(whole.tables, key=lambda table: all(row.mark is not Mark.FAIL for row in table.rows))
+    whole = dataclasses.replace(whole, tables=tuple(failing_first), notes=(*notes, *whole.notes))
+    return Comparison(_placed(repo, whole), figures)
+
+
+def merged(found: Comparison, commit: str) -> Comparison:
+    """The comparison with its head called by the pull request's own commit, not by the host's trial merge of it.
+
+    Args:
+        commit: empty if it is not known.
+    """
+    head = f"{commit[:7]}, merged" if commit else found.report.head
+    return dataclasses.replace(found, report=dataclasses.replace(found.report, head=head))
+
+
+def _unreadable(repo: Repo, base: Base) -> tuple[str, ...]:
+    """Why nothing can be compared with the base; empty if it can be read."""
+    from mlgit.ops.gates.rules import load_gates
+
+    try:
+        for side in (base.side, base.tip):
+            if side is not None:
+                load_gates(repo, side)
+    except (InvalidError, UnsafeError) as error:
+        return (f"THE BASE CANNOT BE READ, so nothing is compared with it: {error.message}",)
+    return ()
+
+
+def _moved_remotes(asking: Repo, repo: Repo, head: Snapshot) -> Report:
+    """Remotes that this change adds or moves: they are not asked, since whoever writes the change would choose them."""
+    old, new = asking.config.remotes, repo.config.remotes
+    changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    urls = [[redact(side[name].url) if name in side else None for side in (old, new)] for name in changed]
+    rows = tuple(Row((name, *pair), Mark.WARN) for name, pair in zip(changed, urls, strict=True))
+    notes = (
+        "REMOTES MOVED: they were asked where the base has them; a maintainer accepts it as a looser gate.",
+    )
+    table = Table("remotes", "Remotes that this change moves", ("remote", "base", "head"), rows)
+    return Report("remotes", "Remotes", (table,), head=head.name, notes=notes if rows else ())
 
 
 def broken(repo: Repo, error: MlgitError, base: str | None, head: str | None) -> Comparison:

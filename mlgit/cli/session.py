@@ -81,6 +81,7 @@ class Session:
 def new_session(cwd: Path, *, quiet: bool, verbose: bool) -> Session:
     """Look at the process once."""
     environment = dict(os.environ)
+    os.environ.pop("MLGIT_TOKEN", None)  # for mlgit alone, not for the programs that it starts
     tty = sys.stderr.isatty()
     plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
     return Session(

@@ -38,6 +38,19 @@ class Asked:
     allow_stale: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What is compared with.
+
+    Attributes:
+        side: where the head left the base; None if there is nothing to compare with.
+        tip: where the base is now; None where nobody named it.
+    """
+
+    side: Snapshot | None
+    tip: Snapshot | None = None
+
+
 def find_head(session: Session, run: Run, asked: Asked) -> Snapshot:
     """What is judged; a commit that the event names and the clone lacks is fetched.
 
@@ -55,7 +68,7 @@ def find_head(session: Session, run: Run, asked: Asked) -> Snapshot:
     return repo.snapshot(history.bring(repo.git, run.head, say=lambda line: render.say(session, line)))
 
 
-def find_base(session: Session, run: Run, head: Snapshot, asked: Asked) -> Snapshot | None:
+def find_base(session: Session, run: Run, head: Snapshot, asked: Asked) -> Base:
     """The base to compare with; a branch that only the remote has may be named without `origin/`.
 
     Raises:
@@ -71,21 +84,23 @@ def find_base(session: Session, run: Run, head: Snapshot, asked: Asked) -> Snaps
     if not names:
         if repo.git.is_shallow() and _has_parent(repo.git, at):
             history.mend(repo.git, (f"{at}^",), at, say=lambda line: render.say(session, line))
-        return default_base(repo, head)
+        return Base(default_base(repo, head))
     try:
         common = history.mend(repo.git, names, at, say=lambda line: render.say(session, line))
     except NotEvaluableError:
         if asked.base is not None and not repo.git.is_shallow():
             repo.git.resolve(asked.base)  # a typing error is no missing history
         raise
+    found = history.tip(repo.git, names)
+    tip = repo.snapshot(found) if found else None
     if asked.tip:
-        return repo.snapshot(next(name for name in names if _exists(repo, name)))
+        return Base(tip, tip)
     if common is None:
         raise NotEvaluableError(
             f"{head.name} has no history in common with {' or '.join(names)}",
             hint="name another base with --base, or compare with the base itself: --base-tip",
         )
-    return repo.snapshot(common)
+    return Base(repo.snapshot(common), tip)
 
 
 def bring_references(session: Session, base: Snapshot | None, head: Snapshot) -> None:

@@ -18,7 +18,7 @@ Nothing here reads files; see `ops/gates`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
 from typing import Final, Literal
@@ -144,6 +144,20 @@ class Gates:
     acknowledged: dict[str, str] = field(default_factory=dict)
 
 
+def elsewhere(gate: Gate, name: str) -> Gate:
+    """A gate of another commit under a name that says so; of its place only the file, the line may be gone."""
+    file = place_without_line(gate.where)
+    if isinstance(gate, Rule):
+        return replace(gate, name=name, where=file)
+    return replace(gate, name=name, where=file, members=tuple(elsewhere(one, one.name) for one in gate.members))
+
+
+def place_without_line(where: str) -> str:
+    """The file of `file:line`."""
+    file, colon, line = where.rpartition(":")
+    return file if colon and line.isdigit() else where
+
+
 def leaves(gates: Iterable[Gate]) -> Iterator[Rule]:
     """Every rule, those in groups too."""
     for gate in gates:
@@ -181,7 +195,9 @@ class Judgement:
         note: what is wrong, or what could not be judged.
         judged: False when a limit on drops had no base to be judged against, whatever the other limits say.
         by_drop: it failed, and by a limit on drops alone: a test may still say that chance explains it.
-        doubtful: a limit on drops is broken, a test cannot tell it from chance, and the rule lets that pass.
+        doubtful: it passed, but a limit on drops is broken that a test cannot tell from chance, or the predictions say
+            something else than the metrics file.
+        missing: the head has no such metric.
     """
 
     answer: Answer
@@ -192,18 +208,19 @@ class Judgement:
     judged: bool = True
     by_drop: bool = False
     doubtful: bool = False
+    missing: bool = False
 
 
-def judge(rule: Rule, base: Value, head: Value, *, no_base: str = "the base has no value") -> Judgement:
+def judge(rule: Rule, base: Value, head: Value, *, no_base: str = "") -> Judgement:
     """What `rule` says of one metric; `MISSING` is a side without it.
 
     Args:
-        no_base: why there is no base, when there is none.
+        no_base: why there is no base, when there is none; else it is that the base has no value.
     """
-    shown = _shown(base), _shown(head)
+    shown, called = (_shown(base), _shown(head)), rule.against or "the base"
     if isinstance(head, Missing):
         note = "missing at the head" if rule.required else "missing at the head, and not required"
-        return Judgement(Answer.FAIL if rule.required else Answer.PASS, *shown, None, note)
+        return Judgement(Answer.FAIL if rule.required else Answer.PASS, *shown, None, note, missing=True)
     if not is_finite(head):
         return Judgement(Answer.FAIL, *shown, None, f"{_quoted(head)} at the head is not a finite number")
     reference = exact(base) if rule.needs_base and is_finite(base) else None
@@ -212,9 +229,11 @@ def judge(rule: Rule, base: Value, head: Value, *, no_base: str = "the base has 
     notes = [said for said, _ in broken]
     judged = reference is not None or not rule.needs_base
     if not judged:
-        notes.append(f"drop not judged: {no_base if isinstance(base, Missing) else _no_number(base)}")
+        missing = no_base or f"{called} has no value"
+        why = missing if isinstance(base, Missing) else f"{_quoted(base)} at {called} is no finite number"
+        notes.append(f"drop not judged: {why}")
     elif rule.max_drop_rel is not None and base == 0:
-        notes.append("the base is 0: max_drop_rel allows no drop at all")
+        notes.append(f"{called} is 0: max_drop_rel allows no drop at all")
     answer = Answer.FAIL if broken else Answer.PASS if judged else Answer.OPEN
     shortfall = to_float(max(short for _, short in broken)) if broken else None
     by_drop = bool(drops) and not absolute
@@ -241,18 +260,15 @@ def _drops(rule: Rule, base: Fraction | None, head: Fraction) -> Iterator[tuple[
     if base is None:
         return
     drop = base - head if rule.direction == "higher" else head - base
+    worse = f"worse than {rule.against}" if rule.against else "worse"
     for limit, unit in ((rule.max_drop_abs, Fraction(1)), (rule.max_drop_rel, abs(base))):
         if limit is not None and drop > exact(limit) * unit:
             allowed = exact(limit) * unit
-            yield _said("{} worse than the base, {} allowed", drop, allowed), drop - allowed
+            yield f"{worse} by {_said('{}, {} allowed', drop, allowed)}", drop - allowed
 
 
 def _said(words: str, *numbers: Fraction) -> str:
     return words.format(*(format_cell(to_float(number)) for number in numbers))
-
-
-def _no_number(base: Scalar) -> str:
-    return f"{_quoted(base)} at the base is no finite number"
 
 
 def _shown(value: Value) -> Scalar:

@@ -5,6 +5,7 @@ A rule that can never fail, or that no value can pass, is refused when it is rea
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Final, Literal
 
@@ -17,7 +18,7 @@ from mlgit.model.stagekeys import GATE, GATE_GROUP, GATES
 from mlgit.model.stagepath import resolve_path
 from mlgit.model.text import Block
 
-_LIST: Final = "start each rule with `- `"
+_LIST: Final = "start each rule with `- `, or put the list under `rules:`"
 
 
 def decode(value: object, where: str) -> Gates:
@@ -34,7 +35,7 @@ def decode(value: object, where: str) -> Gates:
     if value is None:
         return Gates()
     acknowledged: dict[str, str] = {}
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not _is_rule_by_name(value):
         fields = Fields(value, f"{where}: gates", GATES)
         acknowledged = _decode_acknowledged(fields)
         value = fields.items("rules", [])
@@ -43,10 +44,17 @@ def decode(value: object, where: str) -> Gates:
     return Gates(_decode_list(value, where, "gates", grouped=False), acknowledged)
 
 
+def _is_rule_by_name(value: dict[object, object]) -> bool:
+    """Whether a mapping is rules by their names, or one rule, where a list should be."""
+    return bool(value) and not value.keys() & GATES.keys() and not any(isinstance(one, list) for one in value.values())
+
+
 def _decode_acknowledged(fields: Fields) -> dict[str, str]:
+    """Values may be written as they stand in a parameter file: numbers, true and false count by their text."""
     given = fields.mapping("acknowledge", {})
     inner = Fields(given, fields.at("acknowledge"), given) if given else fields
-    return {what: inner.text(what) for what in given}
+    plain = {what: json.dumps(now) for what, now in given.items() if isinstance(now, (bool, int, float))}
+    return {what: plain[what] if what in plain else inner.text(what) for what in given}
 
 
 def _decode_list(items: list[object], where: str, key: str, *, grouped: bool) -> tuple[Gate, ...]:
@@ -71,7 +79,7 @@ def _decode_group(fields: Fields, where: str) -> Group:
         fields.fail("any", "stands beside all", "put one of them into a list item of the other")
     items = fields.items(mode)
     if len(items) < 2:
-        fields.fail(mode, f"{len(items)} rules", "list the two or more rules that count together")
+        fields.fail(mode, "only one rule" if items else "no rules", "list the two or more rules that count together")
     return Group(
         name=fields.text("name"),
         mode=mode,

@@ -1,21 +1,25 @@
 """What a change does to the gates that judge it: which gates of the base it takes out or loosens.
 
 A gate of the base holds on if the head has one that is at least as strict: whatever the base's gate fails, that one
-fails too. Where that cannot be told, as when the direction or the test is another, it counts as loosened. So does a
+fails too. An `all` group is held up by whatever holds up each of its rules, and a rule by one in an `all` group. Where
+that cannot be told, as when the direction or the test is another, it counts as loosened. So does a
 lower `min_n` of the worst slice: a small one that is bad anyway would lower the base that drops are measured from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from mlgit.model.gate import Gate, Group, Rule
+from mlgit.model.gate import Gate, Group, Rule, leaves
+from mlgit.model.relpath import RelPath
 from mlgit.model.report import format_cell
 
 _ORDERS: Final = {"level": ("info", "warn", "error"), "on_inconclusive": ("pass", "warn", "fail")}
 _UPPER: Final = ("max", "max_drop_abs", "max_drop_rel")
+_Subject = tuple[RelPath | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +39,67 @@ class Loosening:
 
 def loosened(base: Sequence[Gate], head: Sequence[Gate]) -> list[Loosening]:
     """Every gate of the base that no gate of the head holds up, in the base's order."""
-    same = set(head)
+    known = _Known(head)
     found = []
     for gate in base:
-        if gate in same or any(not _looser(gate, one) for one in head):
+        if known.hold_up(gate):
             continue
-        now = next((one for one in head if one.name == gate.name), None) or _about_the_same(gate, head)
+        now = known.counterpart(gate)
         found.append(Loosening(gate, now, "; ".join(_looser(gate, now)) if now else "taken out"))
     return found
 
 
-def _about_the_same(gate: Gate, others: Sequence[Gate]) -> Gate | None:
-    if isinstance(gate, Group):
-        return None
-    return next((one for one in others if isinstance(one, Rule) and _subject(one) == _subject(gate)), None)
+def covers(strict: Gate, loose: Gate) -> bool:
+    """Whether `strict` fails whatever `loose` fails."""
+    return not _looser(loose, strict)
 
 
-def _subject(rule: Rule) -> tuple[object, str]:
+class _Known:
+    """The gates of the head, found by what they are about: there may be thousands on each side."""
+
+    def __init__(self, gates: Sequence[Gate]) -> None:
+        self._same = set(gates)
+        self._named = {gate.name: gate for gate in reversed(gates)}
+        self._about: defaultdict[_Subject, list[Gate]] = defaultdict(list)
+        for gate in _alone(gates):
+            for subject in _subjects(gate):
+                self._about[subject].append(gate)
+
+    def hold_up(self, gate: Gate) -> bool:
+        """Whether whatever `gate` fails, one of these fails too."""
+        if gate in self._same or any(covers(one, gate) for one in self._near(gate)):
+            return True
+        if isinstance(gate, Rule) or gate.mode == "any":
+            return False
+        return all(self.hold_up(replace(one, level=gate.level)) for one in gate.members)
+
+    def counterpart(self, gate: Gate) -> Gate | None:
+        """What the head has in its place."""
+        rules = (one for one in self._near(gate) if isinstance(gate, Rule) and isinstance(one, Rule))
+        return self._named.get(gate.name) or next(rules, None)
+
+    def _near(self, gate: Gate) -> list[Gate]:
+        """What may hold up `gate`; an `all` group is held up rule by rule."""
+        if isinstance(gate, Group) and gate.mode == "all":
+            return []
+        found = (one for subject in _subjects(gate) for one in self._about.get(subject, ()))
+        return list({id(one): one for one in found}.values())
+
+
+def _alone(gates: Iterable[Gate]) -> Iterator[Gate]:
+    """Gates, with `all` groups taken apart: each of their members fails by itself, with the group's level."""
+    for gate in gates:
+        if isinstance(gate, Group) and gate.mode == "all":
+            yield from _alone(replace(one, level=gate.level) for one in gate.members)
+        else:
+            yield gate
+
+
+def _subjects(gate: Gate) -> list[_Subject]:
+    return list(dict.fromkeys(map(_subject, leaves([gate]))))
+
+
+def _subject(rule: Rule) -> _Subject:
     return rule.file, rule.key
 
 
@@ -107,8 +155,9 @@ def _looser_group(base: Group, head: Group) -> Iterator[str]:
         yield _change("group", base.mode, head.mode)
         return
     yield from _lower_level(base, head)
+    known = _Known(head.members)
     for one in base.members if base.mode == "all" else ():
-        if all(_looser(one, other) for other in head.members):
+        if not known.hold_up(one):
             yield f"{one.name}: {one.text} is not held up"
     for one in head.members if base.mode == "any" else ():
         if all(_looser(other, one) for other in base.members):

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from mlgit.errors import InvalidError, UnsafeError
-from mlgit.git import Blob, Git
+from mlgit.git import Git
+from mlgit.model.blob import Blob
 from mlgit.model.pointer import SUFFIX
 from mlgit.model.relpath import RelPath
 from mlgit.work.snapshot import LOCK_FILE, STAGE_FILE, Commit

@@ -16,7 +16,8 @@ from typing import Final, Protocol
 from mlgit.errors import InvalidError, MissingError, UnsafeError
 from mlgit.fs import atomic
 from mlgit.fs.confine import Folder
-from mlgit.git import Blob, Git
+from mlgit.git import Git
+from mlgit.model.blob import Blob
 from mlgit.model.relpath import RelPath
 
 STAGE_FILE: Final = "mlgit.yaml"

@@ -153,7 +153,7 @@ def test_pushes_of_branches():
     for forced in (False, True):
         assert github("push", {**payload, "before": A, "forced": forced}).bases == (A,)
         feature = {**payload, "ref": "refs/heads/feature", "before": A, "forced": forced}
-        assert github("push", feature).bases == (A, "origin/master")
+        assert github("push", feature).bases == ("origin/master", A)
     assert github("push", {**payload, "ref": "refs/heads/new"}).bases == ("origin/master",)
     assert github("push", {**payload, "before": A}, GITHUB_SHA="").sha == payload["after"]
 
@@ -256,7 +256,7 @@ def test_a_merge_request_of_a_fork():
         ({"CI_COMMIT_BRANCH": "main", "CI_COMMIT_BEFORE_SHA": A}, (A,)),
         ({"CI_COMMIT_BRANCH": "main"}, ()),
         ({"CI_COMMIT_BRANCH": "new"}, ("origin/main",)),
-        ({"CI_COMMIT_BRANCH": "old", "CI_COMMIT_BEFORE_SHA": A}, (A, "origin/main")),
+        ({"CI_COMMIT_BRANCH": "old", "CI_COMMIT_BEFORE_SHA": A}, ("origin/main", A)),
         ({"CI_COMMIT_TAG": "v1", "CI_COMMIT_BEFORE_SHA": A}, ()),
     ],
 )

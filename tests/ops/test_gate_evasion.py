@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlgit.cli.pullreport import compare
+from mlgit.cli.sides import Base
 from mlgit.errors import InvalidError, NotEvaluableError
 from mlgit.model.report import Verdict
 from mlgit.repo import Repo
@@ -17,7 +18,7 @@ DROP = "{metric: 'm.json:a', direction: higher, max_drop_abs: 0.01}"
 
 def verdict(project: Any, base: str) -> Verdict:
     repo = project.repo
-    sides = repo.snapshot(base), repo.snapshot("HEAD")
+    sides = Base(repo.snapshot(base)), repo.snapshot("HEAD")
     return compare(repo, *sides, accept=False, allow_stale=False).report.verdict
 
 
@@ -213,7 +214,7 @@ def test_a_metric_declared_as_a_folder(project: Any, mlgit: Any) -> None:
 def test_a_metric_written_by_hand_in_place_of_its_stage(evaluated: Any) -> None:
     project, base, _ = evaluated
     project.commit({**gated(DROP), "mlgit.lock": None, "m.json": {"a": 0.99}})
-    assert verdict(project, base) is Verdict.NOT_COMPARABLE
+    assert verdict(project, base) is Verdict.FAIL
     project.commit({"mlgit.yaml": f"metrics: [m.json]\ngates: {{acknowledge: {{evaluate: none}}, rules: [{DROP}]}}\n"})
     assert verdict(project, base) is Verdict.PASS
 
@@ -293,7 +294,9 @@ def test_a_metrics_file_that_is_data_and_in_git(project: Any, mlgit: Any, pointe
 
 def compared(folder: Any, base: str, *, accept: bool = False) -> Verdict:
     repo = Repo.find(folder)
-    return compare(repo, repo.snapshot(base), repo.snapshot("HEAD"), accept=accept, allow_stale=False).report.verdict
+    return compare(
+        repo, Base(repo.snapshot(base)), repo.snapshot("HEAD"), accept=accept, allow_stale=False
+    ).report.verdict
 
 
 def test_a_folder_made_a_root_of_its_own(project: Any) -> None:
@@ -329,3 +332,55 @@ def test_a_root_may_be_added(project: Any) -> None:
         Repo.init(project.root / name)
         base = project.commit({f"{name}/mlgit.yaml": f"metrics: [m.json]\n{GATES}", f"{name}/m.json": {"a": 0.9}})
     assert compared(project.root / "two", f"{base}~1") is Verdict.PASS
+
+
+def test_a_branch_from_before_a_gate_is_judged_by_it_too(project: Any) -> None:
+    old = project.commit({"mlgit.yaml": "metrics: [m.json]\n", "m.json": {"a": 0.9}})
+    project("checkout", "-q", "-b", "topic")
+    project.commit({"m.json": {"a": 0.1}})
+    project("checkout", "-q", "main")
+    tip = project.commit(gated("{metric: 'm.json:a', min: 0.5}"))
+    project("checkout", "-q", "topic")
+    repo = project.repo
+    base = Base(repo.snapshot(old), repo.snapshot(tip))
+    found = compare(repo, base, repo.snapshot("HEAD"), accept=False, allow_stale=False).report
+    assert found.verdict is Verdict.FAIL
+    assert "gate_changes" not in [table.name for table in found.tables]
+
+
+def test_a_metric_with_a_floor_alone_is_not_taken_over_by_hand(project: Any, mlgit: Callable[..., Any]) -> None:
+    stage = "stages:\n  train: {cmd: cp v.json m.json, deps: [v.json], metrics: [{m.json: {cache: false}}]}\n"
+    gates = "gates:\n  - {metric: 'm.json:a', min: 0.5}\n"
+    project.write({"mlgit.yaml": stage + gates, "v.json": {"a": 0.9}})
+    mlgit("repro", cwd=project.root)
+    base = project.commit({})
+    project.commit({"mlgit.yaml": f"metrics: [m.json]\n{gates}", "m.json": {"a": 0.99}, "mlgit.lock": None})
+    assert verdict(project, base) is Verdict.FAIL
+
+
+def test_a_change_does_not_choose_which_remote_is_asked(project: Any, mlgit: Callable[..., Any], tmp_path: Any) -> None:
+    project.write({"data.txt": "1"})
+    for words in (("add", "data.txt"), ("remote", "add", "-d", "store", str(tmp_path / "store")), ("push", "-y")):
+        mlgit(*words, cwd=project.root)
+    base = project.commit(gated("{metric: 'm.json:a', min: 0.5}") | {"m.json": {"a": 1}})
+    project.write({"data.txt": "2"})
+    mlgit("add", "data.txt", cwd=project.root)
+    mlgit("remote", "modify", "store", "url", str(tmp_path / "other"), cwd=project.root)
+    mlgit("push", "-y", cwd=project.root)
+    project.commit({})
+    repo = project.repo
+    sides = Base(repo.snapshot(base)), repo.snapshot("HEAD")
+    found = compare(repo, *sides, accept=False, allow_stale=False).report
+    assert (found.verdict, found.notes[-1].split(":")[0]) == (Verdict.FAIL, "REMOTES MOVED")
+    assert compare(repo, *sides, accept=True, allow_stale=False).report.verdict is Verdict.PASS
+
+
+def test_a_base_that_cannot_be_read_is_mended_by_whom_a_maintainer_trusts(project: Any) -> None:
+    base = project.commit({"mlgit.yaml": "metrics: [m.json\n", "m.json": {"a": 0.9}})
+    project.commit(gated("{metric: 'm.json:a', min: 0.5}"))
+    repo = project.repo
+    sides = Base(repo.snapshot(base)), repo.snapshot("HEAD")
+    with pytest.raises(InvalidError):
+        compare(repo, *sides, accept=False, allow_stale=False)
+    found = compare(repo, *sides, accept=True, allow_stale=False).report
+    assert (found.verdict, found.notes[0].split(",")[0]) == (Verdict.PASS, "THE BASE CANNOT BE READ")

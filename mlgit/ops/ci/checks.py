@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mlgit.errors import InvalidError, MlgitError
-from mlgit.git import Blob, Git
+from mlgit.git import Git
+from mlgit.model.blob import Blob
 from mlgit.model.report import Mark, Report, Row, Table, Verdict, format_bytes
 
 if TYPE_CHECKING:

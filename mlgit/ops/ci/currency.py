@@ -27,6 +27,7 @@ from mlgit.pipeline.status import Change, Seen, StageStatus, input_changes, outp
 from mlgit.repo import Repo
 from mlgit.work.snapshot import Snapshot
 
+_KEEP: Final = "let a stage write it, or delete it"
 _UNSEEN: Final = Content(Oid("blake3:" + "0" * 64), "file", 0)
 """Stands for a dependency that is new to the lock and whose content nobody has looked at."""
 
@@ -130,7 +131,21 @@ def _is_spared(repo: Repo, base: Snapshot | None, head: Snapshot, status: StageS
     return same and name in before.stages and before.stages[name].frozen
 
 
-def stale_stages(repo: Repo, base: Snapshot | None, head: Snapshot, *, allowed: bool = False) -> Report:
+def _left(repo: Repo, base: Snapshot | None, head: Snapshot) -> Iterator[tuple[str, RelPath]]:
+    """Metrics that a stage of the base wrote and that nothing of the head writes, though they are still there."""
+    if base is None:
+        return
+    made = {out.path for one in repo.project(head).stages.values() for out in one.outs}
+    for address, one in repo.project(base).stages.items():
+        for out in one.outs:
+            gone = out.kind == "metric" and not any(out.path.within(path) for path in made)
+            if gone and repo.read(out.path, head) is not None:
+                yield address, out.path
+
+
+def stale_stages(
+    repo: Repo, base: Snapshot | None, head: Snapshot, *, allowed: bool = False, dropped: Collection[str] = ()
+) -> Report:
     """The stages of a commit or of the working tree that are stale; kind `stale`, columns stage and why.
 
     It fails if one is: what such a stage wrote is not what the commit's code and data give. A frozen stage may be, but
@@ -139,6 +154,7 @@ def stale_stages(repo: Repo, base: Snapshot | None, head: Snapshot, *, allowed: 
     Args:
         base: tells which stages were frozen before; None if there is nothing to compare with.
         allowed: only warn.
+        dropped: stages whose metrics are written by hand from now on, as this change says.
 
     Raises:
         InvalidError, UnsafeError: a stage file, lock or parameter file is malformed.
@@ -151,7 +167,9 @@ def stale_stages(repo: Repo, base: Snapshot | None, head: Snapshot, *, allowed: 
     stale = [one for one in found if any(_told(one.changes)) and not _is_spared(repo, base, head, one)]
     mark = Mark.WARN if allowed else Mark.FAIL
     mend = "run `mlgit repro` and commit what it writes"
-    rows = tuple(Row((one.address, why(one)), mark, mend, f"{one.stage.file}:{one.stage.line}") for one in stale)
-    table = Table("stale", "Stale stages", ("stage", "why"), rows, empty="no stage is stale")
+    rows = [Row((one.address, why(one)), mark, mend, f"{one.stage.file}:{one.stage.line}") for one in stale]
+    left = [one for one in _left(repo, base, head) if one[0] not in dropped]
+    rows += [Row((address, f"is gone, and {path} that it wrote is not"), mark, _KEEP) for address, path in left]
+    table = Table("stale", "Stale stages", ("stage", "why"), tuple(rows), empty="no stage is stale")
     verdict = Verdict.FAIL if rows and not allowed else Verdict.NONE
     return Report("stale", "Stages", (table,), verdict, head=head.name)

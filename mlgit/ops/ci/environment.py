@@ -154,10 +154,13 @@ def _workflow_run(payload: Mapping[str, Any], slug: str) -> dict[str, Any]:
 
 
 def _before(payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """Where the branch stood before the push; a new branch is seen from the default one, a tag from nowhere."""
+    """The default branch, or where that stood before the push; a tag is seen from nowhere.
+
+    What a branch was before would let two pushes do what one may not.
+    """
     if _text(payload.get("ref")).startswith("refs/tags/"):
         return ()
-    return _names(_commit(payload.get("before")), *_default(payload, payload.get("ref")))
+    return _names(*_default(payload, payload.get("ref")), _commit(payload.get("before")))
 
 
 def _default(payload: Mapping[str, Any], ref: object) -> tuple[str, ...]:
@@ -195,7 +198,7 @@ def _gitlab(variables: Mapping[str, str]) -> Run:
     bases: tuple[str, ...] = ()
     if branch:  # neither a tag nor a merge request
         other = _tracking(default) if default != branch else ""
-        bases = _names(_commit(variables.get("CI_COMMIT_BEFORE_SHA")), other)
+        bases = _names(other, _commit(variables.get("CI_COMMIT_BEFORE_SHA")))
     return Run(**common, event=event, bases=bases, slug=slug, sha=here)
 
 

@@ -10,8 +10,8 @@ from enum import Enum
 from typing import Final
 
 from mlgit.errors import MissingError
-from mlgit.git import Blob
 from mlgit.model import pointer
+from mlgit.model.blob import Blob
 from mlgit.model.oid import Oid
 from mlgit.model.relpath import RelPath
 from mlgit.model.tree import Content, Entry, Kind, encode

@@ -79,6 +79,12 @@ def mend(git: Git, bases: Sequence[str], head: str, *, say: Callable[[str], None
     )
 
 
+def tip(git: Git, bases: Sequence[str]) -> str | None:
+    """The commit that `mend` took for the base: the first of `bases` that the clone has now."""
+    clone = _Clone(git, lambda _: None)
+    return next((found for name in bases[:_MOST_BASES] if (found := clone.look(name))), None)
+
+
 def bring(git: Git, head: str, *, say: Callable[[str], None]) -> str:
     """The id of the commit `head`, which is fetched if it is an id and not in this clone.
 
@@ -128,13 +134,13 @@ class _Clone:
         A clone that a runner keeps from run to run may have the branch as it was long ago: it is fetched again unless
         it holds the commits among `others`, which the event says it does.
         """
-        found = self._look(name)
+        found = self.look(name)
         if found is not None and (_ID.fullmatch(name) or all(self._holds(found, one) for one in others)):
             return found
         spec = self._spec(name)
         if self._git.is_shallow():
-            return self._look(name) if self._fetch_with_head(name, spec, tip) else found
-        return self._look(name) if spec and self._fetch(f"fetching {name}", [spec]) else found
+            return self.look(name) if self._fetch_with_head(name, spec, tip) else found
+        return self.look(name) if spec and self._fetch(f"fetching {name}", [spec]) else found
 
     def _fetch_with_head(self, name: str, spec: str | None, tip: str) -> bool:
         """Fetch `spec` as deep as the head is, and both a step deeper: a trial merge comes with its parents.
@@ -217,7 +223,8 @@ class _Clone:
             return False
         return True
 
-    def _look(self, name: str) -> str | None:
+    def look(self, name: str) -> str | None:
+        """The commit of that name as far as the clone knows; `origin/…` is a branch of the remote, whatever else is."""
         if _ID.fullmatch(name):
             return name if self._has(name) else None
         if len(name) > _LONGEST:

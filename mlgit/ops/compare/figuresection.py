@@ -9,47 +9,40 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mlgit.errors import UsageError
 from mlgit.model.report import count, format_bytes, format_cell
 from mlgit.ops.compare import thinning
 from mlgit.ops.compare.markup import image, safe, scrolled, shortened
 from mlgit.ops.compare.plots import Figure, Picture
-from mlgit.ops.compare.rendering import renderer
+from mlgit.ops.compare.rendering import Drawer, can_draw
 from mlgit.ops.compare.staticplot import Drawn, draw
 
 _MAX_ROWS: Final = 40
 _MAX_PICTURE: Final = 2 << 20
 _MAX_PICTURES: Final = 20 << 20
 _FEW: Final = 60
+_SECONDS: Final = 60.0
 
 
 def figures_section(figures: Sequence[Figure]) -> str:
-    """Every figure; without `mlgit[plots]`, a sentence that says so and the tables."""
+    """Every figure, the table alone of one that cannot be drawn, or not in time; without `mlgit[plots]` of all."""
     missing = ""
     drawable = any(figure.spec is not None for figure in figures)
-    if drawable and not _can_draw():
+    if drawable and not can_draw():
         missing = "<p class=\"note\">drawing plots needs mlgit[plots]: pip install 'mlgit[plots]'</p>\n"
     room = _MAX_PICTURES
     parts = []
-    for number, figure in enumerate(figures, 1):
-        parts.append(_figure(figure, number, room, drawing=not missing))
-        room -= sum(len(picture.data) for picture in figure.pictures if len(picture.data) <= _MAX_PICTURE)
+    with Drawer(_SECONDS) as drawer:
+        for number, figure in enumerate(figures, 1):
+            parts.append(_figure(figure, number, room, None if missing else drawer))
+            room -= sum(len(picture.data) for picture in figure.pictures if len(picture.data) <= _MAX_PICTURE)
     return f'{missing}<div class="plots">\n{"".join(parts)}</div>\n'
 
 
-def _can_draw() -> bool:
-    try:
-        renderer()
-    except UsageError:
-        return False
-    return True
-
-
-def _figure(figure: Figure, number: int, room: int, *, drawing: bool) -> str:
+def _figure(figure: Figure, number: int, room: int, drawer: Drawer | None) -> str:
     notes = [f"nothing to draw in {side}" for side in figure.absent]
     body = _pictures(figure.pictures, room) if figure.pictures else ""
     if figure.spec is not None:
-        drawn = draw(figure, number) if drawing else Drawn("")
+        drawn = Drawn("") if drawer is None else draw(figure, number, drawer)
         notes += drawn.notes
         body = f"{drawn.svg}\n{_data(figure, shown=not drawn.svg)}"
     said = "".join(f'<p class="quiet">{safe(shortened(note))}</p>\n' for note in notes)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from mlgit.model.report import Report, Row, Table, ordered, show
 from mlgit.ops.compare.markup import image, safe
 from mlgit.ops.compare.plots import Drawing, Figure, Picture
-from mlgit.ops.compare.rendering import VEGA_LITE, Format, finite, render_image, renderer
+from mlgit.ops.compare.rendering import VEGA_LITE, Drawer, Format, finite, renderer
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -74,16 +74,17 @@ def export(drawing: Drawing, kind: Format) -> dict[str, bytes]:
 
     Raises:
         UsageError: `mlgit[plots]` is not installed and there is data to draw.
-        InvalidError: a template gives a specification that cannot be drawn.
+        InvalidError: a template gives a specification that cannot be drawn, or not in reasonable time and memory.
     """
     files: dict[str, bytes] = {}
-    for figure in drawing.figures:
-        if figure.spec is not None:
-            files[_free_name(figure.id, kind, files)] = render_image(figure.id, figure.spec, kind)
-        for picture in figure.pictures:
-            extension = picture.file.rpartition(".")[2].lower()
-            stem = figure.id.removesuffix(f".{extension}")
-            files[_free_name(f"{stem}.{picture.rev}", extension, files)] = picture.data
+    with Drawer() as drawer:
+        for figure in drawing.figures:
+            if figure.spec is not None:
+                files[_free_name(figure.id, kind, files)] = drawer.draw(figure.id, figure.spec, kind)
+            for picture in figure.pictures:
+                extension = picture.file.rpartition(".")[2].lower()
+                stem = figure.id.removesuffix(f".{extension}")
+                files[_free_name(f"{stem}.{picture.rev}", extension, files)] = picture.data
     return files
 
 

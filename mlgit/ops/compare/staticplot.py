@@ -16,12 +16,13 @@ from mlgit.model.report import count
 from mlgit.ops.compare import thinning
 from mlgit.ops.compare.markup import visible
 from mlgit.ops.compare.plots import Figure
-from mlgit.ops.compare.rendering import render_image
+from mlgit.ops.compare.rendering import Drawer
 from mlgit.ops.compare.svg import inline
 from mlgit.ops.compare.vega import HEIGHT, WIDTH
 
 MAX_BYTES: Final = 100_000
 MAX_POINTS: Final = 2000
+_MAX_DRAWN: Final = 20 * MAX_BYTES  # no drawing shrinks that much when it is put into a page
 _SMALL: Final = {(WIDTH, HEIGHT): (320, 210), (HEIGHT, HEIGHT): (260, 260)}
 _FACET: Final = 150
 _LINES: Final = ("line", "trail")
@@ -60,7 +61,7 @@ class Drawn:
     notes: tuple[str, ...] = ()
 
 
-def draw(figure: Figure, number: int) -> Drawn:
+def draw(figure: Figure, number: int, drawer: Drawer) -> Drawn:
     """Render one figure with data.
 
     Args:
@@ -75,11 +76,11 @@ def draw(figure: Figure, number: int) -> Drawn:
     while limit >= 50:
         kept = _thinned(figure, limit)
         try:
-            text = render_image(figure.id, _static(figure, kept), "svg").decode()
-            svg = inline(text, f"plot-{number}", label)
+            text = drawer.draw(figure.id, _static(figure, kept), "svg")
+            svg = inline(text.decode(), f"plot-{number}", label) if len(text) < _MAX_DRAWN else ""
         except (InvalidError, ValueError) as error:
             return Drawn("", (visible(f"{error}"),))
-        if len(svg.encode()) < MAX_BYTES:
+        if svg and len(svg.encode()) < MAX_BYTES:
             less = f"drawn with {len(kept):,} of {count(len(figure.records), 'point')}"
             return Drawn(svg, (less,) if len(kept) < len(figure.records) else ())
         if _counts(figure.spec):

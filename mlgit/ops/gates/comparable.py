@@ -36,7 +36,7 @@ DATA: Final = "evaluation data"
 FILE: Final = "file it is computed with"
 PARAM: Final = "parameter"
 COMMAND: Final = "command"
-_NOTHING: Final = "none"
+NOTHING: Final = "none"
 _SHORT: Final = 19  # `blake3:` and twelve digits
 
 
@@ -192,7 +192,7 @@ def _accepted(known: str | None, head: str | None) -> bool:
     """Whether what is acknowledged is what the head has: a value, or enough of an id."""
     if known is None:
         return False
-    return known == (head or _NOTHING) or (len(known) >= _SHORT and (head or "").startswith(known))
+    return known == (head or NOTHING) or (len(known) >= _SHORT and (head or "").startswith(known))
 
 
 def _text(values: Mapping[str, Any], key: str) -> str | None:
@@ -219,7 +219,7 @@ def _notes(found: list[Difference]) -> Iterator[str]:
     open_ones = {one.what: one for one in found if not one.accepted}
     if open_ones:
         listed = ", ".join(
-            f"{_quoted(what)}: {_quoted(_short(one.head) or _NOTHING)}" for what, one in open_ones.items()
+            f"{_quoted(what)}: {_quoted(_short(one.head) or NOTHING)}" for what, one in open_ones.items()
         )
         yield (
             "NOT COMPARABLE: the metric was not computed in the same way on both sides, so drops are not judged. "

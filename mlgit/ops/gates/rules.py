@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mlgit.model import gatefile
-from mlgit.model.gate import Gate, Gates
+from mlgit.model.gate import Gate, Gates, elsewhere
 from mlgit.model.loosening import Loosening, loosened
 from mlgit.ops.compare.files import naming, stage_files
 
@@ -69,4 +69,4 @@ def find_law(
 
 
 def _named(gate: Gate, whose: str) -> Gate:
-    return replace(gate, name=f"{gate.name} ({whose})")
+    return elsewhere(gate, f"{gate.name} ({whose})")
