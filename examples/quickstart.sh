@@ -213,7 +213,17 @@ sed 's/^    min: 0.90/    on_missing_base: fail\n    min: 0.90/' "$work/mlgit.ya
 expect 19 mlgit gate --base start
 cp "$work/mlgit.yaml" mlgit.yaml
 
-step '12. Merge, push'
+step '12. What a pull request is asked: one command in any CI'
+say 'Nobody else has the data of this branch yet, so it may not merge.'
+expect 1 mlgit ci --base main
+said 'lacks 1 object' 'changed, not significant'
+run mlgit push
+run mlgit ci --base main --html "$work/report.html"
+said 'mlgit: passed'
+[ -s "$work/report.html" ] || fail 'there is no page'
+ok 'a page with plots is written too'
+
+step '13. Merge, push'
 run git checkout --quiet main
 run mlgit checkout
 json_says 0 'it["metrics"][1]["value"] == 0.935673' mlgit metrics show --json
@@ -223,7 +233,7 @@ run mlgit push
 run mlgit status
 said 'everything is up to date'
 
-step '13. A colleague clones it: data and models arrive, nothing has to run'
+step '14. A colleague clones it: data and models arrive, nothing has to run'
 cd "$work"
 run mlgit clone "$work/tumours" colleague
 cd colleague
@@ -234,7 +244,7 @@ ok 'all files are the same, byte for byte'
 repro_runs
 [ -z "$(git status --porcelain)" ] || fail 'the clone is not clean'
 
-step '14. Twice from nothing, in two folders: the same bytes'
+step '15. Twice from nothing, in two folders: the same bytes'
 for copy in one two; do
     cp -R "$here/examples/breast-cancer" "$work/$copy"
     cd "$work/$copy"
@@ -248,7 +258,7 @@ done
 run diff -r --exclude=.git --exclude=.mlgit "$work/one" "$work/two"
 ok 'data, model, metrics, plots, pointer and lock are identical'
 
-step '15. Proven, not believed: every stage once more, in a folder that holds only what it declares'
+step '16. Proven, not believed: every stage once more, in a folder that holds only what it declares'
 run mlgit verify --jobs 2
 said 'Verify: passed'
 say '' '$ edit mlgit.yaml: train no longer declares table.py, which train.py imports'
@@ -257,7 +267,7 @@ cp "$out" mlgit.yaml
 expect 17 mlgit repro --hermetic train
 said 'reads table.py, which it does not declare' 'add `- table.py` under `deps:` of stage train in mlgit.yaml'
 
-step '16. Where does the model come from?'
+step '17. Where does the model come from?'
 cd "$work/colleague"
 run mlgit lineage models/model.joblib
 said 'python train.py' data/raw.csv

@@ -26,6 +26,7 @@ app = typer.Typer(rich_markup_mode=None)
 ci = typer.Typer(rich_markup_mode=None)
 app.add_typer(ci, name="ci")
 
+_MAX_EVENT = 64 << 20  # hosts send at most 25 MiB
 _Key = Annotated[
     str | None, typer.Option("--key", metavar="NAME", help="Tells several reports on one pull request apart.")
 ]
@@ -166,9 +167,12 @@ def _find_run(session: Session) -> Run:
 
 def _payload(session: Session) -> Mapping[str, Any]:
     """The event that started the run; empty where there is none, or it cannot be read."""
+    from mlgit.fs import atomic
+
     try:
-        found = jsons.loads((session.cwd / session.environment["GITHUB_EVENT_PATH"]).read_bytes())
-    except (KeyError, OSError, ValueError, RecursionError):
+        path = session.cwd / session.environment["GITHUB_EVENT_PATH"]
+        found = jsons.loads(atomic.read_start(path, _MAX_EVENT))
+    except (KeyError, MlgitError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -177,9 +181,7 @@ def _read(session: Session, name: str) -> bytes:
     from mlgit.fs import atomic
     from mlgit.model.reportfile import MAX_BYTES
 
-    path = session.cwd / name
-    with atomic.disk_errors(path), path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
+    return atomic.read_start(session.cwd / name, MAX_BYTES + 1)
 
 
 def _reproduce(session: Session) -> None:

@@ -70,8 +70,10 @@ def write(session: Session, found: Comparison, files: Files, run: Run) -> None:
     """Write the files that were asked for, and those that the service reads.
 
     Raises:
+        InvalidError: one of them is a pipe or a folder.
         DiskError: one of them cannot be written.
     """
+    from mlgit.fs import atomic
     from mlgit.model.markdown import to_markdown
     from mlgit.model.report import to_json
 
@@ -88,14 +90,14 @@ def write(session: Session, found: Comparison, files: Files, run: Run) -> None:
     if summary:
         from mlgit.ops.ci.comment import cut
 
-        _append(session.cwd / summary, cut(text, _SUMMARY_LIMIT - 1, run.link))
+        atomic.append_text(session.cwd / summary, cut(text, _SUMMARY_LIMIT - 1, run.link))
     outputs = session.environment.get("GITHUB_OUTPUT")
     if outputs:
         named = {"report": files.json, "markdown": files.markdown, "html": files.html}
         lines = [f"verdict={found.report.verdict.value}", f"exit-code={found.exit_code}"]
         paths = {name: f"{session.cwd / file}" for name, file in named.items() if file}
         lines += [f"{name}={path}" for name, path in paths.items() if path.isprintable()]  # none may begin another line
-        _append(session.cwd / outputs, "\n".join(lines) + "\n")
+        atomic.append_text(session.cwd / outputs, "\n".join(lines) + "\n")
 
 
 def _write(path: Path, text: str) -> None:
@@ -103,14 +105,9 @@ def _write(path: Path, text: str) -> None:
 
     with atomic.disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # such as a pipe, of which a file of its name would take the place
+            raise atomic.no_file(path)
     atomic.write_text(path, text)
-
-
-def _append(path: Path, text: str) -> None:
-    from mlgit.fs import atomic
-
-    with atomic.disk_errors(path), path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(text)
 
 
 def annotate(session: Session, report: Report, *, plain: bool) -> None:

@@ -143,6 +143,56 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add `text` in UTF-8 to the end of a file, or of a device such as `/dev/null`; what is missing is made.
+
+    Raises:
+        InvalidError: a pipe or socket stands there, on which one could wait for ever.
+        DiskError: the disk refused.
+    """
+    with disk_errors(path):
+        descriptor = _open_at_once(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        try:
+            write_all(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+
+
+def read_start(path: Path, most: int) -> bytes:
+    """The first bytes of a file, at most so many.
+
+    Raises:
+        MissingError: there is none.
+        InvalidError: a pipe or socket stands there, on which one could wait for ever.
+        DiskError: it cannot be read.
+    """
+    with disk_errors(path), os.fdopen(_open_at_once(path, os.O_RDONLY), "rb") as file:
+        return file.read(most)
+
+
+def _open_at_once(path: Path, flags: int) -> int:
+    """Open what can be written or read without waiting for somebody else."""
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a pipe that nobody reads, or a socket
+            raise no_file(path) from error
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISCHR(mode):
+        if hasattr(os, "O_NONBLOCK"):
+            os.set_blocking(descriptor, True)  # a terminal takes a long text bit by bit
+        return descriptor
+    os.close(descriptor)
+    raise no_file(path)
+
+
+def no_file(path: Path) -> InvalidError:
+    """The error for what is there, but is no file."""
+    return InvalidError(f"not a regular file: {path}", hint="name a file; pipes and folders are none")
+
+
 def temporary(path: Path) -> Path:
     """A name in the folder of `path` that nothing else uses."""
     return path.with_name(f".{path.name[:40]}.{os.urandom(6).hex()}.tmp")

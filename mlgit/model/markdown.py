@@ -39,15 +39,19 @@ _SIGNS: Final = {
 """What stands before a verdict; ❌ before any other."""
 
 
-def to_markdown(report: Report) -> str:
-    """The whole report: a headline with the verdict, the sides, the notes, then each table."""
+def to_markdown(report: Report, whole: Report | None = None) -> str:
+    """The whole report: a headline with the verdict, the sides, the notes, then each table.
+
+    Args:
+        whole: what `report` is an excerpt of; its rows are the ones that the headline counts.
+    """
     words = report.verdict.words
     verdict = f"{_SIGNS.get(report.verdict, '❌')} {words}" if words else ""
     lines = [f"## {escape(report.title)}{': ' if verdict else ''}{verdict}", ""]
     sides = [escape(side) for side in (report.base, report.head) if side is not None]
-    summary = _summary(report)
+    summary = _summary(whole or report)
     if sides or summary:
-        lines += [" · ".join(filter(None, [" → ".join(sides), summary])), ""]
+        lines += [_paragraph(" · ".join(filter(None, [" → ".join(sides), summary]))), ""]
     for note in report.notes:
         lines += [f"> **Note:** {escape(note, None)}", ""]
     for table in report.tables:
@@ -81,6 +85,11 @@ def _escape_character(character: str) -> str:
     return character
 
 
+def _paragraph(safe: str) -> str:
+    """Escaped text that begins a line: no heading, list, rule or block of code."""
+    return re.sub(r"^([0-9]{1,9}(?=[.)](?:\s|$))|(?=[#+=-]))", r"\1\\", safe.lstrip(" "))
+
+
 def _summary(report: Report) -> str:
     """How many rows carry each mark, in the marks' order."""
     found = Counter(row.mark for table in report.tables for row in table.rows)
@@ -92,7 +101,8 @@ def _section(table: Table, *, alone: bool) -> list[str]:
     rows = ordered(table.rows)
     open_rows = [row for row in rows if row.mark is not Mark.SAME]
     folded = rows[len(open_rows) :]
-    lines += [*_table(table, open_rows), ""] if open_rows else ["no changes" if folded else escape(table.empty), ""]
+    without = "no changes" if folded else _paragraph(escape(table.empty))
+    lines += [*(_table(table, open_rows) if open_rows else [without]), ""]
     if folded:
         summary = f"<summary>{count(len(folded), 'unchanged row')}</summary>"
         lines += ["<details>", summary, "", *_table(table, folded), "", "</details>", ""]

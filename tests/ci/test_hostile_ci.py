@@ -346,3 +346,32 @@ def test_no_path_adds_an_output(failing: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert [line.partition("=")[0] for line in outputs.read_text().splitlines()] == ["verdict", "exit-code", "markdown"]
     assert outputs.read_text().startswith("verdict=fail\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+@pytest.mark.parametrize("place", ["--summary", "--output", "--markdown", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"])
+def test_a_pipe_that_nobody_reads_is_refused(failing: Path, tmp_path: Path, place: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    words = [sys.executable, "-m", "mlgit", "ci", "--base", "main"]
+    words, more = ([*words, place, str(pipe)], {}) if place.startswith("-") else (words, {place: str(pipe)})
+    done = subprocess.run(words, cwd=failing, env={**os.environ, **more}, capture_output=True, check=False)
+    assert done.returncode == InvalidError.code, done.stderr
+    assert b"not a regular file" in done.stderr
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_that_nobody_writes_is_no_event_and_no_report(failing: Path, tmp_path: Path, mlgit: Any) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    event = {**os.environ, "GITHUB_ACTIONS": "true", "GITHUB_EVENT_PATH": str(pipe)}
+    words = [sys.executable, "-m", "mlgit", "ci", "--base", "main"]
+    assert subprocess.run(words, cwd=failing, env=event, capture_output=True, check=False).returncode == 1
+    done = mlgit("ci", "comment", str(pipe), cwd=failing, code=InvalidError.code)
+    assert "not a regular file" in done.err
+
+
+def test_the_null_device_takes_a_summary(failing: Path) -> None:
+    words = [sys.executable, "-m", "mlgit", "ci", "--base", "main", "--summary", os.devnull]
+    assert subprocess.run(words, cwd=failing, capture_output=True, check=False).returncode == 1

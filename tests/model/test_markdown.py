@@ -87,7 +87,7 @@ def test_numbers_for_people():
     assert show("delta", 0.25) == "+0.25"
     assert show("delta", -3) == "-3"
     assert show("relative", 0.02134) == "+2.13 %"
-    assert show("relative", float("-inf")) == "-inf %"
+    assert show("relative", float("-inf")) == "–"
     assert show("base", 0.123456789) == "0.123457"
     assert show("base", None) == "–"
     assert show("delta", True) == "true"
@@ -138,3 +138,44 @@ def test_failures_come_first_and_equals_keep_their_order():
 def test_every_mark_has_a_place():
     rows = tuple(Row(("x",), mark) for mark in Mark)
     assert len(to_markdown(Report("k", "t", (Table("t", "t", ("c",), rows),))).splitlines()) > len(Mark)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "# passed",
+            "###### x",
+            "#",
+            "- item",
+            "-",
+            "+ item",
+            "* item",
+            "---",
+            "- - -",
+            "***",
+            "___",
+            "===",
+            "1. one",
+        ),
+        *(
+            "12) twelve",
+            "007.",
+            "> quoted",
+            "    code",
+            "\tcode",
+            "~~~ sh",
+            "```",
+            "<b>",
+            "[a]: http://evil.example",
+            "|a|",
+        ),
+    ],
+)
+def test_no_text_begins_a_block(text):
+    for report in (Report("x", "T", (Table("t", "T", ("a",), (), text),)), Report("x", "T", (), base=text, head="h")):
+        tokens = MarkdownIt("commonmark").enable("table").parse(to_markdown(report))
+        kinds = [token.type for token in tokens if token.level == 0 and token.nesting >= 0]
+        assert kinds == ["heading_open", "paragraph_open"]
+        shown = "".join(child.content for child in tokens[-2].children).replace("\u200b", "")
+        assert shown.startswith(text.strip(" ").replace("\t", "\\t"))

@@ -2,14 +2,20 @@ import math
 import random
 import re
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
+from mlgit.errors import InvalidError
 from mlgit.model.report import Mark, Report, Row, Table, Verdict
 from mlgit.ops.compare import thinning
 from mlgit.ops.compare.figuresection import figures_section
+from mlgit.ops.compare.page import export
 from mlgit.ops.compare.plots import Figure, Picture, plots_diff
+from mlgit.ops.compare.rendering import Drawer
 from mlgit.ops.compare.reportpage import report_page
+from mlgit.ops.compare.staticplot import draw
 from mlgit.ops.compare.svg import inline
 from mlgit.ops.compare.vega import BUILT_IN
 
@@ -213,6 +219,80 @@ def test_a_plot_that_cannot_be_drawn_does_not_cost_the_page(project):
     section = figures_section(figures(project, text, {"a.csv": "y\n1\n", ".mlgit/plots/t.json": broken}))
     assert "cannot be drawn" in section
     assert "<td>1</td>" in section
+
+
+DATA = {"values": "<DVC_METRIC_DATA>"}
+GOOD = {"data": DATA, "mark": "point", "encoding": {"x": {"field": "y", "type": "quantitative"}}}
+
+
+def calculating(expression):
+    return {**GOOD, "transform": [{"calculate": expression, "as": "z"}]}
+
+
+ENDLESS = calculating("test(regexp('^(a+)+$'), 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab')")
+VAST = {"layer": [GOOD, {"data": {"sequence": {"start": 0, "stop": 1e8}}, "mark": "point"}]}
+
+
+def three(project, middle):
+    """Figures of which the one in the middle has a template of its own."""
+    text = "plots:\n" + "".join(f"- {name}: {{y: {{a.csv: y}}, template: {name}}}\n" for name in "abc")
+    templates = {f".mlgit/plots/{name}.json": middle if name == "b" else GOOD for name in "abc"}
+    return figures(project, text, {"a.csv": "y\n7\n", **templates})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is not limited there")
+def test_a_plot_that_fills_the_memory_costs_only_its_own_picture(project):
+    pytest.importorskip("vl_convert")
+    section = figures_section(three(project, VAST))
+    assert section.count("<svg") == 2
+    assert section.count("cannot be drawn: the renderer broke down") == 1
+    assert section.count("<td>7</td>") == 3
+
+
+def test_a_plot_that_never_ends_costs_only_its_own_picture(project):
+    pytest.importorskip("vl_convert")
+    with Drawer(seconds=5) as drawer:
+        drawn = [draw(figure, number, drawer) for number, figure in enumerate(three(project, ENDLESS))]
+    assert [bool(one.svg) for one in drawn] == [True, False, True]
+    assert "cannot be drawn: it took too long, more than 5 s" in drawn[1].notes[0]
+
+
+def test_when_the_time_is_up_the_rest_is_told(project):
+    pytest.importorskip("vl_convert")
+    with Drawer(0) as drawer:
+        drawn = [draw(figure, number, drawer) for number, figure in enumerate(three(project, GOOD))]
+    assert all("the plots before it took too long" in one.notes[0] for one in drawn)
+
+
+def test_as_a_file_a_plot_without_bounds_is_an_error(project):
+    pytest.importorskip("vl_convert")
+    project.commit({"mlgit.yaml": "plots:\n- b: {y: {a.csv: y}, template: b}\n", "a.csv": "y\n7\n"})
+    project.write({".mlgit/plots/b.json": calculating("length(split(pad('a', 300000000, 'b'), ''))")})
+    with pytest.raises(InvalidError, match="plot 'b' cannot be drawn"):
+        export(plots_diff(project.repo, project.side("HEAD"), project.side()), "svg")
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are seen in /proc")
+def test_the_process_that_draws_has_no_secrets_and_ends(project, monkeypatch):
+    pytest.importorskip("vl_convert")
+    monkeypatch.setenv("MLGIT_TOKEN", "tok_0123456789")
+    with pytest.raises(KeyboardInterrupt), Drawer() as drawer:
+        drawer.draw("a", {**GOOD, "data": {"values": [{"y": 1}]}}, "svg")
+        known = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+        child = next(Path("/proc", one) for one in known if b"drawer.py" in Path("/proc", one, "cmdline").read_bytes())
+        assert b"tok_" not in (child / "environ").read_bytes()
+        raise KeyboardInterrupt
+    assert not child.exists()
+
+
+def test_no_module_of_the_repository_is_loaded(project, monkeypatch):
+    pytest.importorskip("vl_convert")
+    drawn = three(project, GOOD)
+    for name in ("json", "base64", "vl_convert", "sitecustomize"):
+        project.write({f"{name}.py": "open('ran', 'w')\n"})
+    monkeypatch.chdir(project.root)
+    assert figures_section(drawn).count("<svg") == 3
+    assert not (project.root / "ran").exists()
 
 
 def test_a_template_brings_no_links_and_no_pictures(project):

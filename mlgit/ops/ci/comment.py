@@ -98,7 +98,7 @@ def cut(text: str, limit: int, link: str = "") -> str:
 
 def _with(report: Report, dropped: Sequence[_At], head: str, link: str) -> str:
     gone = frozenset(dropped)
-    text = to_markdown(dataclasses.replace(report, tables=tuple(_tables(report, gone))))
+    text = to_markdown(dataclasses.replace(report, tables=tuple(_tables(report, gone))), report)
     if gone:
         marks = Counter(report.tables[table].rows[row].mark for table, row in gone)
         kinds = ", ".join(

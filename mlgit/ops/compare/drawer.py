@@ -15,7 +15,7 @@ import signal
 import sys
 from typing import Any, Final
 
-MEMORY: Final = 2 << 30
+MEMORY: Final = 3 << 29
 """Bytes of data that it may hold, with the half a GiB that V8 takes at its start. Reservations do not count."""
 _MAX_ANSWER: Final = 64 << 20
 

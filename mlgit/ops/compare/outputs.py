@@ -65,8 +65,8 @@ def output_changes(repo: Repo, base: Snapshot, head: Snapshot, paths: Iterable[R
         problem = ""
         try:
             changes = compare(path, first, last, repo.workspace.stored_tree, _loader(repo, head))
-        except MissingError as error:
-            problem = f"its files are not listed: {error.message}"
+        except MissingError:
+            problem = "its files are not listed: the lists are not in the cache; `mlgit fetch` them for both sides"
             changes = [
                 Change(path, entry_of(first, path.name) if first else None, entry_of(last, path.name) if last else None)
             ]

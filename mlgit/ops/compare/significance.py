@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Direction = Literal["higher", "lower"]
 Outcome = Literal["improved", "regressed", "inconclusive"]
 Test = Literal["bootstrap", "mcnemar"]
+CONTRADICTION: Final = "but the metrics file says"
+"""What a text says where predictions and metrics file do not agree."""
 _FEWEST: Final = 10
 """Rows below which a resample says more of itself than of the model."""
 _LEAST_DIGITS: Final = 2
@@ -239,7 +241,7 @@ def _mismatch(side: _Side, value: float | str) -> str | None:
     tolerance = float(_ROUNDED * max(unit, Decimal(10) ** -_FULL_DIGITS)) + 1e-9 * abs(value)
     if abs(value - float(written)) <= tolerance:
         return None
-    return f"the predictions give {value:.6g} at the {side.name}, but the metrics file says {side.value}"
+    return f"the predictions give {value:.6g} at the {side.name}, {CONTRADICTION} {side.value}"
 
 
 def _short(number: float, sign: str = "-") -> str:

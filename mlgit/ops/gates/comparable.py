@@ -200,12 +200,16 @@ def _text(values: Mapping[str, Any], key: str) -> str | None:
     return None if key not in values else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def report(found: list[Difference], base: Snapshot, head: Snapshot) -> Report:
-    """What differs, as a table, with the lines to paste where it changed on purpose; no verdict of its own."""
+def report(found: list[Difference], base: Snapshot, head: Snapshot, file: str) -> Report:
+    """What differs, as a table, with the lines to paste where it changed on purpose; no verdict of its own.
+
+    Args:
+        file: the stage file whose gates ask.
+    """
     rows = tuple(_row(one) for one in found)
     columns = ("metrics", "kind", "what", "base", "head")
     table = Table("comparability", "Comparability", columns, rows, "evaluated in the same way on both sides")
-    notes = tuple(_notes(found))
+    notes = tuple(_notes(found, file))
     return Report("comparability", "Comparability", (table,), base=base.name, head=head.name, notes=notes)
 
 
@@ -215,7 +219,7 @@ def _row(one: Difference) -> Row:
     return Row(cells, Mark.INFO if one.accepted else Mark.WARN, note)
 
 
-def _notes(found: list[Difference]) -> Iterator[str]:
+def _notes(found: list[Difference], file: str) -> Iterator[str]:
     open_ones = {one.what: one for one in found if not one.accepted}
     if open_ones:
         listed = ", ".join(
@@ -224,7 +228,7 @@ def _notes(found: list[Difference]) -> Iterator[str]:
         yield (
             "NOT COMPARABLE: the metric was not computed in the same way on both sides, so drops are not judged. "
             "Compare with a base that was evaluated in the same way; or, if it changed on purpose, say so in the same "
-            f"commit, in mlgit.yaml: gates: {{acknowledge: {{{listed}}}, rules: […]}}"
+            f"commit, in {file}: gates: {{acknowledge: {{{listed}}}, rules: […]}}"
         )
 
 

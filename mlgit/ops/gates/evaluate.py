@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mlgit.errors import NotEvaluableError
-from mlgit.model.gate import FAILED, Answer, Gate, Group, Judgement, Rule, combine
+from mlgit.model.gate import FAILED, Answer, Gate, Group, Judgement, Level, Rule, combine, place_without_line
+from mlgit.model.loosening import covers
+from mlgit.model.metric import exact, to_float
 from mlgit.model.report import Mark, Report, Row, Table, Verdict, count, format_cell
 from mlgit.ops.gates import comparable
 from mlgit.ops.gates.judging import Found, Judge
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("gate", "metric", "base", "head", "rule", "shortfall")
 _HINT: Final = "add to mlgit.yaml:  gates:  then  - {metric: 'metrics.json:accuracy', direction: higher, min: 0.9}"
-_HOW: Final = f"a maintainer accepts it with the label {ACCEPT}, or --accept-gate-change"
+_HOW: Final = f"a maintainer accepts that with the label {ACCEPT}, or --accept-gate-change"
 
 
 def evaluate(repo: Repo, base: Snapshot | None, head: Snapshot, law: Law) -> Report:
@@ -41,23 +43,31 @@ def evaluate(repo: Repo, base: Snapshot | None, head: Snapshot, law: Law) -> Rep
     if not law.gates.rules and not law.changes:
         raise NotEvaluableError(f"{head.name}: no gates are configured", hint=_HINT)
     judge = Judge(repo, base, head, law.gates.acknowledged)
-    judged = [_judged(judge, gate) for gate in law.gates.rules]
+    judged = [_judged(judge, gate) for gate in _worth_judging(law)]
     parts = [_gates_table(judged)]
     if law.changes:
         parts.append(_changes_table(law))
+    notes = [*_law_notes(law), *_notes(base, judged, judge)]
     hindered = judge.differences()
-    notes = list(_notes(base, judged, judge))
     if hindered:
-        found = comparable.report(hindered, base or head, head)
+        files = (place_without_line(found.rule.where) for one in judged for found in one.every if found.incomparable)
+        found = comparable.report(hindered, base or head, head, next(files, "mlgit.yaml"))
         parts += found.tables
         notes += found.notes
     verdict = _verdict(judged, law)
     return Report("gate", "Gate", tuple(parts), verdict, base.name if base else None, head.name, tuple(notes))
 
 
+def _worth_judging(law: Law) -> list[Gate]:
+    """All gates but those that the base's, which they loosen and which judge all the same, cover in every way."""
+    kept = [] if law.accepted else [(one.gate, one.now) for one in law.changes if one.now is not None]
+    covered = {now for gate, now in kept if covers(gate, now)}
+    return [gate for gate in law.gates.rules if gate not in covered]
+
+
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A gate with its answer, and what each of its rules found, those of groups below it too."""
+    """A gate with its answer, what its own rule found, and the gates in it."""
 
     gate: Gate
     answer: Answer
@@ -66,9 +76,11 @@ class _Judged:
 
     @property
     def every(self) -> Iterator[Found]:
+        """What each rule found, those of groups too, but for those that a group which holds does not need."""
         yield from self.found
         for member in self.members:
-            yield from member.every
+            if self.answer is not Answer.PASS or member.answer is Answer.PASS:
+                yield from member.every
 
 
 def _judged(judge: Judge, gate: Gate) -> _Judged:
@@ -96,39 +108,77 @@ def _is_open(found: Found) -> bool:
 
 
 def _gates_table(judged: Sequence[_Judged]) -> Table:
-    rows = tuple(row for one in judged for row in _rows(one, one.gate.level, one.answer))
-    return Table("gates", "Gates", COLUMNS, rows)
+    return Table("gates", "Gates", COLUMNS, tuple(row for one in judged for row in _rows(one)))
 
 
-def _rows(one: _Judged, level: str, top: Answer, prefix: str = "") -> Iterator[Row]:
-    """The rows of a gate; the members of a group follow it, and fail only where the group does."""
-    if isinstance(one.gate, Group):
-        mark = FAILED[level] if one.answer is Answer.FAIL else Mark.PASS if one.answer is Answer.PASS else Mark.INFO
-        mark = mark if one.answer is top or not prefix else Mark.INFO
-        holding = sum(member.answer is Answer.PASS for member in one.members)
-        note = f"{holding} of {len(one.members)} hold"
-        yield Row((prefix + one.gate.name, None, None, None, one.gate.text, None), mark, note, one.gate.where)
-        for member in one.members:
-            yield from _rows(member, level, top, f"{prefix}{one.gate.name} › ")
+def _rows(one: _Judged) -> Iterator[Row]:
+    """The rows of a gate. Only that of a group counts, its members just say why; the marks keep them behind it."""
+    level = one.gate.level
+    if isinstance(one.gate, Rule):
+        yield from (_row(found, _mark(found, level), one.gate.name) for found in one.found)
         return
-    for found in one.found:
-        yield _row(found, level, decides=not prefix or top is Answer.FAIL, name=prefix + one.gate.name)
+    doubtful = any(found.judgement.doubtful for found in one.every)
+    good = Mark.WARN if doubtful else Mark.PASS
+    mark = FAILED[level] if one.answer is Answer.FAIL else _open(level) if one.answer is Answer.OPEN else good
+    yield _group_row(one, mark, one.gate.name)
+    yield from _member_rows(one, Mark.PASS if mark is Mark.PASS else Mark.INFO, one.gate.name, needed=True)
 
 
-def _row(found: Found, level: str, *, decides: bool, name: str) -> Row:
+def _member_rows(group: _Judged, mark: Mark, name: str, *, needed: bool) -> Iterator[Row]:
+    for one in group.members:
+        called = f"{name} › {one.gate.name}"
+        due = needed and (group.answer is not Answer.PASS or one.answer is Answer.PASS)
+        if isinstance(one.gate, Group):
+            yield _group_row(one, mark, called, needed=due)
+            yield from _member_rows(one, mark, called, needed=due)
+        else:
+            yield from (_row(found, mark, called, needed=due) for found in one.found)
+
+
+def _group_row(one: _Judged, mark: Mark, name: str, *, needed: bool = True) -> Row:
+    assert isinstance(one.gate, Group), "a rule has no members"
+    answers = [member.answer for member in one.members]
+    unjudged = f"{answers.count(Answer.OPEN)} not judged"
+    holding = f"{answers.count(Answer.PASS)} of {len(answers)} hold"
+    notes = [] if needed else ["not needed"]
+    notes.append(unjudged if one.answer is Answer.OPEN else holding)
+    if one.answer is Answer.FAIL and needed:
+        enough, way = ("one is enough", "mend one") if one.gate.mode == "any" else ("all must", "mend the rest")
+        notes += [enough, ", ".join((way, *_place(one.gate)))]
+    return Row((name, None, None, None, one.gate.text, None), mark, "; ".join(notes), one.gate.where)
+
+
+def _row(found: Found, mark: Mark, name: str, *, needed: bool = True) -> Row:
     rule, judgement = found.rule, found.judgement
-    mark = _mark(found, level) if decides or judgement.answer is Answer.PASS else Mark.INFO
-    notes = [judgement.note, found.note]
-    if mark is Mark.FAIL and judgement.shortfall is not None:
-        notes.append(_how(rule, judgement))
+    failing = needed and judgement.answer is Answer.FAIL
+    notes = ["" if needed else "not needed", judgement.note, found.note]
+    if failing:
+        notes += [", ".join((_way(rule, judgement), *_place(rule)))]
     called = None if name == found.metric else name  # most rules have no name, and need none
-    cells = (called, found.metric, judgement.base, judgement.head, rule.text, judgement.shortfall)
+    shortfall = judgement.shortfall if failing else None
+    cells = (called, found.metric, judgement.base, judgement.head, rule.text, shortfall)
     return Row(cells, mark, "; ".join(filter(None, notes)), rule.where)
 
 
-def _how(rule: Rule, judgement: Judgement) -> str:
-    way = "lower" if judgement.head is not None and _too_high(rule, judgement) else "raise"
-    return f"{way} it by {format_cell(judgement.shortfall)} or more, or have the gate changed at {rule.where}"
+def _place(gate: Gate) -> list[str]:
+    """Where the gate can be changed; a gate of another commit has no line here."""
+    return [f"or have the gate changed at {gate.where}"] if place_without_line(gate.where) != gate.where else []
+
+
+def _way(rule: Rule, judgement: Judgement) -> str:
+    """What makes a rule hold."""
+    if judgement.missing:
+        return "write it" if judgement.base is None else "write it again"
+    if judgement.shortfall is None:
+        return "write a finite number"
+    assert isinstance(judgement.head, (int, float)), "only a number falls short"
+    if _too_high(rule, judgement):
+        return f"lower it to {_target(judgement.head, -judgement.shortfall)} or less"
+    return f"raise it to {_target(judgement.head, judgement.shortfall)} or more"
+
+
+def _target(head: float, change: float) -> str:
+    return format_cell(to_float(exact(head) + exact(change)))
 
 
 def _too_high(rule: Rule, judgement: Judgement) -> bool:
@@ -136,36 +186,54 @@ def _too_high(rule: Rule, judgement: Judgement) -> bool:
     return above or (judgement.by_drop and rule.direction == "lower")
 
 
-def _mark(found: Found, level: str) -> Mark:
+def _mark(found: Found, level: Level) -> Mark:
     if found.judgement.answer is Answer.FAIL:
         return FAILED[level]
     if found.judgement.answer is Answer.OPEN:
-        return Mark.WARN if found.incomparable or found.rule.on_missing_base == "fail" else Mark.INFO
+        return _open(level)
     if found.judgement.doubtful:
         return Mark.WARN
-    return Mark.INFO if found.passed_over or found.judgement.head is None else Mark.PASS
+    return Mark.INFO if found.passed_over or found.judgement.missing else Mark.PASS
+
+
+def _open(level: Level) -> Mark:
+    """What was not judged is not silent, whatever the exit code is."""
+    return Mark.INFO if level == "info" else Mark.WARN
 
 
 def _changes_table(law: Law) -> Table:
-    mark, note = (Mark.INFO, "accepted") if law.accepted else (Mark.FAIL, _HOW)
+    mark, note = (Mark.WARN, "accepted") if law.accepted else (Mark.FAIL, "")
     rows = []
     for one in law.changes:
-        now = one.now or one.gate
         cells = (one.gate.name, one.words, one.gate.text, one.now.text if one.now else None)
-        rows.append(Row(cells, mark, note, now.where))
+        rows.append(Row(cells, mark, note, one.now.where if one.now else place_without_line(one.gate.where)))
     return Table("gate_changes", "Gates that this change loosens", ("gate", "change", "before", "after"), tuple(rows))
 
 
+def _law_notes(law: Law) -> Iterator[str]:
+    if not law.changes:
+        return
+    loosened = f"{count(len(law.changes), 'gate')} {'was' if len(law.changes) == 1 else 'were'} loosened"
+    if law.accepted:
+        yield f"{loosened}, which is accepted; the head's gates alone judge."
+    else:
+        yield f"{loosened}: {_HOW}."
+
+
 def _notes(base: Snapshot | None, judged: Sequence[_Judged], judge: Judge) -> Iterator[str]:
-    found = [(one.gate, each) for one in judged for each in one.every]
-    open_ones = [each for _, each in found if not each.judgement.judged and not each.incomparable]
+    found = [each for one in judged for each in one.every]
+    open_ones = [each for each in found if not each.judgement.judged and not each.incomparable]
     if base is None:
         yield "NO BASE: there is no commit to compare with, so nothing is known about drops."
+    for name in judge.unknown():
+        yield f"NOT JUDGED: there is no revision {name!r}, so drops since then are not known."
     if open_ones:
         limits = count(len(open_ones), "limit")
         yield f"{limits} on drops NOT JUDGED for want of a base value; absolute limits were judged."
     if any(each.rule.on_missing_base == "fail" for each in open_ones):
         yield "At least one of them has on_missing_base: fail, so without a base there is no pass."
-    warned = sum(gate.level == "warn" and each.judgement.answer is Answer.FAIL for gate, each in found)
+    warning = [one for one in judged if one.gate.level == "warn" and one.answer is Answer.FAIL]
+    warned = sum(sum(each.judgement.answer is Answer.FAIL for each in one.found) or 1 for one in warning)
     if warned:
-        yield f"{count(warned, 'warning')}: shown, but the verdict does not depend on them."
+        those = "it" if warned == 1 else "them"
+        yield f"{count(warned, 'warning')}: shown, but the verdict does not depend on {those}."

@@ -7,9 +7,11 @@ that leaving the predictions out makes nothing easier.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from mlgit.errors import InvalidError, UsageError
 from mlgit.model.gate import MISSING, Answer, Judgement, Missing, Rule, Value, judge, worse
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 Values = dict[str, Scalar]
 Place = tuple[RelPath, str]
+_MOST_KEYS: Final = 500
+_LONGEST: Final = 200
+"""Keys of a file, and characters of a key, beyond which nobody's typing errors are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +62,24 @@ class Side:
     def __init__(self, repo: Repo, snapshot: Snapshot | None) -> None:
         self._repo = repo
         self.snapshot = snapshot
-        self._read: dict[RelPath, Values] = {}
+        self._read: dict[RelPath, Values | None] = {}
         self.files = declared_metrics(repo, snapshot) if snapshot else []
 
     def values(self, path: RelPath) -> Values:
         """The values of one file; none where there is no such file."""
         if path not in self._read:
-            found = read_values(self._repo, path, self.snapshot) if self.snapshot else None
-            self._read[path] = found or {}
-        return self._read[path]
+            self._read[path] = read_values(self._repo, path, self.snapshot) if self.snapshot else None
+        return self._read[path] or {}
+
+    def absence(self, file: RelPath | None, key: str) -> str:
+        """Why there is no such metric, with what may have been meant."""
+        if file is None:
+            every = (one for path in self.files for one in self.values(path))
+            return f"no file under `metrics` has {key!r}{_meant(key, every)}"
+        if self.values(file) or self._read[file] is not None:
+            return f"{file} has no {key!r}{_meant(key, self.values(file))}"
+        undeclared = "" if file in self.files else ", and is not declared under `metrics`"
+        return f"{file} does not exist at the head{undeclared}{_meant(file, self.files)}"
 
     def refuse_two(self, path: RelPath) -> None:
         """Refuse a file that Git has and that is tracked as data besides: the two may differ.
@@ -126,19 +140,29 @@ class Judge:
         pairs = self._pairs(rule, base)
         for file in {new[0] for _, new in pairs if new is not None}:
             self._head.refuse_two(file)
-        if rule.test == "rank":
+        if not pairs:
+            yield Found(rule, rule.metric, self._explained(rule, judge(rule, MISSING, MISSING)))
+        elif rule.test == "rank":
             yield self._ranked(rule, base, pairs)
-        elif rule.slices == "worst" and pairs:
+        elif rule.slices == "worst":
             yield self._worst(rule, base, pairs, no_base)
         else:
             yield from (self._one(rule, base, pair, no_base) for pair in pairs)
-        if not pairs and rule.test != "rank":
-            yield Found(rule, rule.metric, judge(rule, MISSING, MISSING))
 
     def differences(self) -> list[Difference]:
         """What stands in the way of comparing head and base, as far as rules asked."""
         known = (found for (name, _), found in self._differences.items() if not name)
         return list(dict.fromkeys(one for found in known for one in found))
+
+    def _explained(self, rule: Rule, found: Judgement) -> Judgement:
+        """With what may be wrong, where a metric is missing that must not be."""
+        if not found.missing or not rule.required:
+            return found
+        return replace(found, note=f"{found.note}: {self._head.absence(rule.file, rule.key)}")
+
+    def unknown(self) -> list[str]:
+        """The revisions that rules measure drops from and that do not exist."""
+        return [name for name, side in self._bases.items() if name and side.snapshot is None]
 
     def _base(self, rule: Rule) -> tuple[Side, str]:
         """The side that drops are measured from, and why there is none if so."""
@@ -150,7 +174,7 @@ class Judge:
                 self._bases[name] = Side(self._repo, None)
         side = self._bases[name]
         absent = f"there is no revision {name!r}" if name else "there is no base"
-        return side, "the base has no value" if side.snapshot is not None else absent
+        return side, "" if side.snapshot is not None else absent
 
     def _unlike(self, name: str, files: tuple[RelPath, RelPath]) -> list[Difference]:
         if (name, files) not in self._differences:
@@ -192,8 +216,10 @@ class Judge:
         if hindered and found.answer is Answer.OPEN:
             found = replace(found, base=_shown(base.value(old)))
         note = ""
-        if rule.test is not None and not hindered and new is not None:
+        if rule.test is not None and not hindered and new is not None and not found.missing:
             found, note = self._tested(rule, base, new, found)
+        elif not is_pattern(rule.key):
+            found = self._explained(rule, found)
         return Found(rule, metric, found, note, incomparable=hindered)
 
     def _few(self, rule: Rule, base: Side, place: Place | None) -> int | float | None:
@@ -217,7 +243,8 @@ class Judge:
         hindered = self._hindered(rule, before, now)
         old_value = MISSING if hindered else base.value(before)
         found = judge(rule, old_value, self._head.value(now), no_base="not comparable" if hindered else no_base)
-        note = f"the worst at the base is {before[1]}" if before and now and before != now and not hindered else ""
+        called = rule.against or "the base"
+        note = f"the worst at {called} is {before[1]}" if before and now and before != now and not hindered else ""
         return Found(rule, _metric(rule, now), found, note, incomparable=hindered)
 
     def _tested(self, rule: Rule, base: Side, place: Place, found: Judgement) -> tuple[Judgement, str]:
@@ -250,6 +277,8 @@ class Judge:
         paired = before.keys() == after.keys()
         old, new = ([side[place] for place in sorted(side)] for side in (before, after))
         effect = from_seeds(old, new, rule.direction, paired=paired, confidence=rule.confidence)
+        if not isinstance(effect, str):  # its number is not the difference of the means that the row shows
+            effect = replace(effect, method=f"median of pairs; {effect.method}")
         found, note = _weighed(rule, found, effect)
         return Found(rule, rule.metric, found, note)
 
@@ -259,13 +288,25 @@ class Judge:
         return rule.required if isinstance(value, Missing) else not is_finite(value)
 
 
+def _meant(name: str, known: Iterable[str]) -> str:
+    """The known name nearest to one that is not known, as a question."""
+    if len(name) > _LONGEST:
+        return ""
+    others = [one for one in islice(known, _MOST_KEYS) if len(one) <= _LONGEST and one != name]
+    near = difflib.get_close_matches(name, others, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def _mean(values: Mapping[Place, int | float]) -> Value:
     return sum(values.values()) / len(values) if values else MISSING
 
 
 def _weighed(rule: Rule, found: Judgement, effect: Effect | str) -> tuple[Judgement, str]:
     """A drop that is too large, once a test has said whether chance explains it."""
+    from mlgit.ops.compare.significance import CONTRADICTION
+
     if isinstance(effect, str):
+        found = replace(found, doubtful=CONTRADICTION in effect)
         return found, f"significance not known: {effect}" + ("; so the drop counts" if found.by_drop else "")
     if not found.by_drop or effect.outcome != "inconclusive" or rule.on_inconclusive == "fail":
         return found, effect.words

@@ -45,9 +45,7 @@ class Law:
     accepted: bool = False
 
 
-def find_law(
-    repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool, tip: Snapshot | None = None
-) -> Law:
+def find_law(repo: Repo, base: Snapshot | None, head: Snapshot, *, accept: bool, tip: Snapshot | None = None) -> Law:
     """The head's gates, and those of the base that the head takes out or loosens: no change sets its own bar lower.
 
     Args:
