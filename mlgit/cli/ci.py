@@ -140,8 +140,9 @@ def init_command(
     if dry_run:
         render.plan(session, (f"{file.path}: {file.state}" for file in plan.files))
     else:
-        for path in workflows.apply(git.top, plan, force=force):
-            render.say(session, f"wrote {path}")
+        written = workflows.apply(git.top, plan, force=force)
+        for line in [f"wrote {path}" for path in written] or ["every file is there already, as it should be"]:
+            render.say(session, line)
     for note in plan.notes:
         render.say(session, note)
 
@@ -155,6 +156,9 @@ def _requirement(session: Session, version: str) -> str:
     needed = {SCHEMES[scheme].install for scheme in schemes if scheme in SCHEMES}
     if any(path.endswith(".parquet") for path in (*repo.tracked(), *repo.snapshot().paths("*.parquet"))):
         needed.add("mlgit[parquet]")
+    files = repo.project().files.values()
+    if any(file.plots or any(out.kind == "plot" for one in file.stages.values() for out in one.outs) for file in files):
+        needed.add("mlgit[plots]")
     extras = ",".join(sorted(one[6:-1] for one in needed if one.startswith("mlgit[")))
     return f"mlgit[{extras}]=={version}" if extras else f"mlgit=={version}"
 

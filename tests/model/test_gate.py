@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mlgit.errors import InvalidError, UnsafeError
 from mlgit.model import gatefile
-from mlgit.model.gate import MISSING, Answer, Gates, judge
+from mlgit.model.gate import MISSING, Answer, Gates, elsewhere, judge
 from mlgit.model.text import load_yaml
 
 
@@ -62,6 +62,8 @@ def test_no_gates_are_no_rules():
         ("gates:\n- metric: m*.json:auc\n  min: 1", "gates[0].metric: a pattern in the file"),
         ("gates:\n- metric: a\n  name: x\n  min: 1\n- metric: b\n  name: x\n  min: 1", "mlgit.yaml:6: gates[1].name"),
         ("gates:\n- auc", "gates[0]: expected a mapping"),
+        ("gates:\n- name: x\n  any:\n  - {metric: a, min: 1}", "gates[0].any: only one rule"),
+        ("gates:\n- name: x\n  any: []", "gates[0].any: no rules"),
     ],
 )
 def test_a_bad_rule_is_refused_where_it_stands(text, message):
@@ -137,9 +139,37 @@ def test_a_missing_metric_need_not_fail():
 
 def test_each_broken_limit_is_said():
     found = judge(rule(min=0.9, max_drop_abs=0.01, max_drop_rel=0.1, **HIGHER), 0.95, 0.8)
-    assert found.note == (
-        "0.1 below min; 0.15 worse than the base, 0.01 allowed; 0.15 worse than the base, 0.095 allowed"
-    )
+    assert found.note == ("0.1 below min; worse by 0.15, 0.01 allowed; worse by 0.15, 0.095 allowed")
+    since = judge(rule(max_drop_abs=0.01, against="v{1}", **HIGHER), 0.95, 0.8)
+    assert since.note == "worse than v{1} by 0.15, 0.01 allowed"
+
+
+def test_what_is_acknowledged_may_be_a_number_or_a_flag():
+    text = "gates: {acknowledge: {params.yaml:seed: 2, params.yaml:rate: 0.1, params.yaml:shuffle: true, e: none}}\n"
+    found = gatefile.decode(load_yaml(text, "mlgit.yaml")["gates"], "mlgit.yaml").acknowledged
+    assert found == {"params.yaml:seed": "2", "params.yaml:rate": "0.1", "params.yaml:shuffle": "true", "e": "none"}
+    with pytest.raises(InvalidError, match="expected text"):
+        gatefile.decode({"acknowledge": {"a": [1]}}, "mlgit.yaml")
+
+
+@pytest.mark.parametrize("text", ["{accuracy: {min: 0.9}}", "{metric: accuracy, min: 0.9}"])
+def test_gates_that_are_no_list_are_told_how_to_be_one(text):
+    with pytest.raises(InvalidError, match="expected a list, found a mapping") as caught:
+        rules(f"gates: {text}\n")
+    assert caught.value.hint == "start each rule with `- `, or put the list under `rules:`"
+
+
+def test_a_typing_error_beside_the_rules_is_named():
+    with pytest.raises(InvalidError, match="unknown key") as caught:
+        rules("gates: {rule: [{metric: a, min: 1}]}\n")
+    assert caught.value.hint == "did you mean 'rules'?"
+
+
+def test_a_gate_of_another_commit_has_no_line_here():
+    (group,) = rules("gates:\n- name: g\n  any:\n  - {metric: a, min: 1}\n  - {metric: b, min: 1}\n")
+    found = elsewhere(group, "g (of the base)")
+    assert (found.name, found.where, found.level) == ("g (of the base)", "mlgit.yaml", "error")
+    assert [(one.name, one.where) for one in found.members] == [("a", "mlgit.yaml"), ("b", "mlgit.yaml")]
 
 
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**20), 10**20)

@@ -104,10 +104,30 @@ A, B, C = ({"metric": f"m.json:{name}", "min": 0.5} for name in "abc")
         (group("any", A, B), group("any", A, B, C), ["m.json:c: min 0.5 is enough now"]),
         (group("any", A, B), group("any", A, B, level="info"), ["level error → info"]),
         (group("any", A, B), {**A, "name": "both"}, ["a rule instead of a group"]),
+        (A, group("all", A, B), []),
+        (A, group("all", B, {**group("all", A, C), "name": "inner"}), []),
+        (A, group("all", A, B, level="warn"), ["level error → warn"]),
+        ({**A, "level": "warn"}, group("all", A, B), []),
+        (A, group("any", A, B), ["taken out"]),
     ],
 )
 def test_groups(base: dict[str, Any], head: dict[str, Any], said: list[str]) -> None:
     assert words(base, head) == said
+
+
+def test_a_group_may_be_split_into_its_rules() -> None:
+    base = group("all", A, B, level="warn")
+    warned = [{**one, "level": "warn"} for one in (A, B)]
+    assert words(base, *warned, C) == []
+    assert words(base, A, {"name": "rest", "all": [B, C]}) == []
+    assert words(base, warned[0], {**B, "level": "info"}) == ["taken out"]
+    assert words(group("any", A, B), A) == ["taken out"]
+
+
+def test_thousands_of_gates_are_compared_by_what_they_are_about() -> None:
+    before, after = (read(*({"metric": f"m.json:{at}", "min": low} for at in range(3000))) for low in (0.5, 0.4))
+    assert len(loosened(before, after)) == 3000
+    assert loosened(after, before) == []
 
 
 numbers = st.integers(-4, 4).map(lambda number: number / 2)

@@ -4,6 +4,7 @@ from mlgit.errors import InvalidError, NotEvaluableError
 from mlgit.model import gatefile
 from mlgit.model.gate import Gates
 from mlgit.model.report import Mark, Verdict
+from mlgit.model.text import load_yaml
 from mlgit.ops.gates.base import default_base
 from mlgit.ops.gates.evaluate import evaluate
 from mlgit.ops.gates.rules import Law, load_gates
@@ -35,16 +36,57 @@ def test_a_failure_names_metric_base_head_rule_and_shortfall(project):
     assert report.tables[0].columns == ("gate", "metric", "base", "head", "rule", "shortfall")
     assert found[1].cells == ("drop", "m.json:auc", 0.9, 0.87, "max_drop_abs 0.01 (higher is better)", 0.02)
     assert found[1].mark is Mark.FAIL
-    raised = "raise it by 0.02 or more, or have the gate changed at mlgit.yaml"
-    assert found[1].note == f"0.03 worse than the base, 0.01 allowed; {raised}"
+    assert found[1].note == "worse by 0.03, 0.01 allowed; raise it to 0.89 or more"
 
 
-@pytest.mark.parametrize("head", [{}, {"other": 1}, None])
-def test_a_missing_metric_fails(project, head):
+@pytest.mark.parametrize(
+    ("rule", "head", "note"),
+    [
+        ("metric: m.json:auc, min: 0.8", 0.7, "0.1 below min; raise it to 0.8 or more"),
+        ("metric: m.json:auc, max: 0.8", 0.95, "0.15 above max; lower it to 0.8 or less"),
+        (
+            "metric: m.json:auc, direction: lower, max_drop_rel: 0.1",
+            1.0,
+            "worse by 0.1, 0.09 allowed; lower it to 0.99 or less",
+        ),
+        ("metric: m.json:auc, min: 0.8", "NaN", "nan at the head is not a finite number; write a finite number"),
+        ("metric: m.json:auc, min: 0.8", None, "null at the head is not a finite number; write a finite number"),
+        (
+            "metric: m.json:aoc, min: 0.8",
+            0.9,
+            "missing at the head: m.json has no 'aoc'; did you mean 'auc'?; write it",
+        ),
+        (
+            "metric: aoc, min: 0.8",
+            0.9,
+            "missing at the head: no file under `metrics` has 'aoc'; did you mean 'auc'?; write it",
+        ),
+        (
+            "metric: n.json:auc, min: 0.8",
+            0.9,
+            "missing at the head: n.json does not exist at the head, and is not declared under `metrics`; "
+            "did you mean 'm.json'?; write it",
+        ),
+    ],
+)
+def test_a_failing_row_says_how_to_proceed(project, rule, head, note):
+    base = project.commit({**DECLARED, "m.json": {"auc": 0.9}})
+    project.write({"m.json": {"auc": float("nan") if head == "NaN" else head}})
+    gates = gatefile.decode(load_yaml(f"gates:\n- {{{rule}}}\n", "mlgit.yaml")["gates"], "mlgit.yaml")
+    (row,) = evaluate(project.repo, project.side(base), project.side(), Law(gates)).tables[0].rows
+    assert (row.mark, row.note) == (Mark.FAIL, f"{note}, or have the gate changed at mlgit.yaml:2")
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [({}, "m.json has no 'auc'"), ({"other": 1}, "m.json has no 'auc'"), (None, "m.json does not exist at the head")],
+)
+def test_a_missing_metric_fails(project, head, why):
     base = project.commit({**DECLARED, "m.json": {"auc": 0.9}})
     project.write({"m.json": head})
     report, (row,) = judge(project, base, MIN)
-    assert (report.exit_code, row.mark, row.note) == (1, Mark.FAIL, "missing at the head")
+    note = f"missing at the head: {why}; write it again"
+    assert (report.exit_code, row.mark, row.note) == (1, Mark.FAIL, note)
     assert row.cells == ("floor", "m.json:auc", 0.9, None, "min 0.8", None)
     report, (row,) = judge(project, base, {**MIN, "required": False})
     assert (report.exit_code, row.mark) == (0, Mark.INFO)
@@ -54,7 +96,7 @@ def test_a_missing_base_is_loud_and_neutral_and_absolute_rules_are_judged(projec
     project.commit({**DECLARED, "m.json": {"auc": 0.9}})
     report, found = judge(project, None, MIN, DROP)
     assert (report.verdict, report.base) == (Verdict.PASS, None)
-    assert [row.mark for row in found] == [Mark.PASS, Mark.INFO]
+    assert [row.mark for row in found] == [Mark.PASS, Mark.WARN]
     assert found[1].note == "drop not judged: there is no base"
     assert report.notes[0].startswith("NO BASE")
     assert "1 limit on drops NOT JUDGED" in report.notes[1]
@@ -79,7 +121,7 @@ def test_warnings_show_and_do_not_decide(project):
     project.commit({**DECLARED, "m.json": {"auc": 0.5}})
     report, found = judge(project, "HEAD", {**MIN, "level": "warn"}, {**MIN, "name": "i", "level": "info"})
     assert (report.verdict, [row.mark for row in found]) == (Verdict.PASS, [Mark.WARN, Mark.INFO])
-    assert report.notes == ("1 warning: shown, but the verdict does not depend on them.",)
+    assert report.notes == ("1 warning: shown, but the verdict does not depend on it.",)
 
 
 def test_slices_by_pattern_and_a_slice_that_vanished(project):
@@ -91,12 +133,14 @@ def test_slices_by_pattern_and_a_slice_that_vanished(project):
     assert [(row.cells[1], row.mark) for row in found] == [
         ("slices.json:carrier.AA.auc", Mark.PASS),
         ("slices.json:carrier.UA.auc", Mark.FAIL),
-        ("slices.json:carrier.XX.auc", Mark.INFO),
+        ("slices.json:carrier.XX.auc", Mark.WARN),
         ("slices.json:carrier.B6.auc", Mark.FAIL),
     ]
     assert report.exit_code == 1
+    assert found[3].note == "missing at the head; write it again"
     report, (row,) = judge(project, base, {"metric": "slices.json:nothing.*", "min": 0})
-    assert (row.cells[1], row.mark, row.note) == ("slices.json:nothing.*", Mark.FAIL, "missing at the head")
+    note = "missing at the head: slices.json has no 'nothing.*'; write it"
+    assert (row.cells[1], row.mark, row.note) == ("slices.json:nothing.*", Mark.FAIL, note)
 
 
 def test_a_bare_key_is_looked_up_in_all_metrics_files(project):
@@ -125,7 +169,7 @@ def test_odd_bases(project):
     project.write({"m.json": {"zero": -0.1, "neg": -2.1, "nan": 1}})
     rule = {"direction": "higher", "max_drop_rel": 0.1}
     _, found = judge(project, base, *({"metric": f"m.json:{name}", **rule} for name in ("zero", "neg", "nan")))
-    assert [row.mark for row in found] == [Mark.FAIL, Mark.PASS, Mark.INFO]
+    assert [row.mark for row in found] == [Mark.FAIL, Mark.PASS, Mark.WARN]
     assert "the base is 0" in found[0].note
     assert "nan at the base is no finite number" in found[2].note
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlgit.model import gatefile
-from mlgit.model.report import Mark, Report, Row, Verdict
+from mlgit.model.report import Mark, Report, Row, Verdict, ordered
 from mlgit.ops.gates.base import find_base
 from mlgit.ops.gates.evaluate import evaluate
 from mlgit.ops.gates.rules import Law, find_law
@@ -77,24 +77,53 @@ def test_the_worst_slices_are_compared_whichever_they_are(sliced: tuple[Any, str
 
 
 @pytest.mark.parametrize(
-    ("mode", "values", "verdict", "note"),
+    ("mode", "values", "mark", "note"),
     [
-        ("any", (1, 0), Verdict.PASS, "1 of 2 hold"),
-        ("any", (0, 0), Verdict.FAIL, "0 of 2 hold"),
-        ("all", (1, 0), Verdict.FAIL, "1 of 2 hold"),
-        ("all", (1, 1), Verdict.PASS, "2 of 2 hold"),
+        ("any", (1, 0), Mark.PASS, "1 of 2 hold"),
+        ("any", (0, 0), Mark.FAIL, "0 of 2 hold; one is enough; mend one"),
+        ("all", (1, 0), Mark.FAIL, "1 of 2 hold; all must; mend the rest"),
+        ("all", (1, 1), Mark.PASS, "2 of 2 hold"),
     ],
 )
-def test_rules_that_count_together(
-    project: Any, mode: str, values: tuple[int, int], verdict: Verdict, note: str
-) -> None:
+def test_rules_that_count_together(project: Any, mode: str, values: tuple[int, int], mark: Mark, note: str) -> None:
     project.commit({"mlgit.yaml": DECLARED, "m.json": dict(zip("ab", values, strict=True))})
     members = [{"metric": f"m.json:{name}", "min": 0.5} for name in "ab"]
     report, rows = judge(project, None, {"name": "both", mode: members})
-    assert (report.verdict, rows[0].note) == (verdict, note)
+    assert report.verdict is (Verdict.FAIL if mark is Mark.FAIL else Verdict.PASS)
+    assert (rows[0].mark, rows[0].note) == (mark, note)
     assert [row.cells[0] for row in rows] == ["both", "both › m.json:a", "both › m.json:b"]
-    failing = Mark.FAIL if verdict is Verdict.FAIL else Mark.INFO
-    assert [row.mark for row in rows[1:]] == [Mark.PASS if value else failing for value in values]
+    assert {row.mark for row in rows[1:]} == {Mark.INFO if mark is Mark.FAIL else Mark.PASS}
+    unneeded = "not needed; 0.5 below min" if mark is Mark.PASS else "0.5 below min; raise it to 0.5 or more"
+    assert [row.note for row in rows[1:]] == ["" if value else unneeded for value in values]
+    assert [row.cells[5] for row in rows[1:]] == [0.5 if mark is Mark.FAIL and not value else None for value in values]
+
+
+def test_the_rows_of_a_group_that_holds_stay_together_whatever_is_in_it(project: Any) -> None:
+    project.commit({"mlgit.yaml": DECLARED, "m.json": {"a": 1, "b": 0}})
+    good, bad = ({"metric": f"m.json:{name}", "min": 0.5} for name in "ab")
+    drop = {"metric": "m.json:b", "direction": "higher", "max_drop_abs": 0, "on_missing_base": "fail"}
+    inner = {"name": "inner", "all": [good, bad]}
+    report, rows = judge(project, None, {"name": "outer", "any": [inner, drop, good]}, good)
+    assert report.verdict is Verdict.PASS
+    assert report.notes == ("NO BASE: there is no commit to compare with, so nothing is known about drops.",)
+    assert ordered(rows) == rows
+    assert [(row.cells[0], row.note) for row in rows] == [
+        ("outer", "1 of 3 hold"),
+        ("outer › inner", "not needed; 1 of 2 hold"),
+        ("outer › inner › m.json:a", "not needed"),
+        ("outer › inner › m.json:b", "not needed; 0.5 below min"),
+        ("outer › m.json:b", "not needed; drop not judged: there is no base"),
+        ("outer › m.json:a", ""),
+        (None, ""),
+    ]
+
+
+def test_a_group_that_was_not_judged_says_so(project: Any) -> None:
+    project.commit({"mlgit.yaml": DECLARED, "m.json": {"a": 1}})
+    members = [{"metric": "m.json:a", "direction": "higher", "max_drop_abs": limit} for limit in (0, 1)]
+    report, rows = judge(project, None, {"name": "both", "any": members})
+    assert (report.verdict, rows[0].note) == (Verdict.PASS, "2 not judged")
+    assert [row.mark for row in rows] == [Mark.WARN, Mark.INFO, Mark.INFO]
 
 
 def test_a_group_of_level_warn_never_fails(project: Any) -> None:
@@ -102,7 +131,8 @@ def test_a_group_of_level_warn_never_fails(project: Any) -> None:
     members = [{"metric": "m.json:a", "min": 1}, {"metric": "m.json:a", "min": 2}]
     report, rows = judge(project, None, {"name": "both", "any": members, "level": "warn"})
     assert report.verdict is Verdict.PASS
-    assert [row.mark for row in rows] == [Mark.WARN] * 3
+    assert [row.mark for row in rows] == [Mark.WARN, Mark.INFO, Mark.INFO]
+    assert "1 warning: shown, but the verdict does not depend on it." in report.notes
 
 
 def test_what_cannot_be_judged_leaves_a_group_open_unless_another_decides(project: Any) -> None:
@@ -129,8 +159,11 @@ def test_a_rule_may_measure_from_a_release(project: Any) -> None:
     rule = {"metric": "m.json:a", "direction": "higher", "max_drop_abs": 0.1, "against": "v1"}
     report, (row,) = judge(project, base, rule)
     assert (report.verdict, row.cells[2:4]) == (Verdict.FAIL, (0.9, 0.6))
+    assert row.note == "worse than v1 by 0.3, 0.1 allowed; raise it to 0.8 or more"
     report, (row,) = judge(project, base, {**rule, "against": "v9"})
-    assert (report.verdict, row.note) == (Verdict.PASS, "drop not judged: there is no revision 'v9'")
+    assert (report.verdict, row.mark) == (Verdict.PASS, Mark.WARN)
+    assert row.note == "drop not judged: there is no revision 'v9'"
+    assert report.notes[0] == "NOT JUDGED: there is no revision 'v9', so drops since then are not known."
     assert judge(project, base, {**rule, "against": "v9", "on_missing_base": "fail"})[0].exit_code == 19
 
 
@@ -158,15 +191,31 @@ def test_a_change_that_loosens_its_gate_fails_until_that_is_accepted(project: An
     project.write({"mlgit.yaml": gated("{metric: 'm.json:a', min: 0.5}"), "m.json": {"a": 0.6}})
     report = law(project, base)
     assert report.verdict is Verdict.FAIL
-    assert [(row.cells[0], row.mark) for row in report.tables[0].rows] == [
-        (None, Mark.PASS),
-        ("m.json:a (of the base)", Mark.FAIL),
-    ]
+    (row,) = report.tables[0].rows
+    assert (row.cells[0], row.mark, row.where) == ("m.json:a (of the base)", Mark.FAIL, "mlgit.yaml")
+    assert row.note == "0.2 below min; raise it to 0.8 or more"
+    how = "a maintainer accepts that with the label mlgit:accept-gate-change, or --accept-gate-change"
+    assert report.notes == (f"1 gate was loosened: {how}.",)
     (row,) = report.tables[1].rows
     assert (row.cells, row.mark) == (("m.json:a", "min 0.8 → 0.5", "min 0.8", "min 0.5"), Mark.FAIL)
     assert row.where == "mlgit.yaml:3"
     accepted = law(project, base, accept=True)
-    assert (accepted.verdict, accepted.tables[1].rows[0].note) == (Verdict.PASS, "accepted")
+    assert (accepted.verdict, len(accepted.tables[0].rows)) == (Verdict.PASS, 1)
+    assert accepted.notes == ("1 gate was loosened, which is accepted; the head's gates alone judge.",)
+    assert (accepted.tables[1].rows[0].mark, accepted.tables[1].rows[0].note) == (Mark.WARN, "accepted")
+
+
+def test_a_gate_that_is_looser_in_one_way_and_stricter_in_another_judges_beside_the_base_s(project: Any) -> None:
+    base = project.commit({"mlgit.yaml": gated("{metric: 'm.json:a', min: 0.8}"), "m.json": {"a": 0.9}})
+    project.write({"mlgit.yaml": gated("{metric: 'm.json:a', min: 0.5, max: 0.85}")})
+    rows = law(project, base).tables[0].rows
+    assert [(row.mark, row.where) for row in rows] == [(Mark.FAIL, "mlgit.yaml:3"), (Mark.PASS, "mlgit.yaml")]
+
+
+def test_a_gate_that_is_gone_has_no_line_at_the_head(project: Any) -> None:
+    base = project.commit({"mlgit.yaml": gated("{metric: 'm.json:a', min: 0.8}"), "m.json": {"a": 0.9}})
+    project.write({"mlgit.yaml": DECLARED})
+    assert [row.where for table in law(project, base).tables for row in table.rows] == ["mlgit.yaml", "mlgit.yaml"]
 
 
 def test_loosening_fails_even_where_every_value_is_good(project: Any) -> None:

@@ -181,8 +181,9 @@ def test_a_replaced_link_is_an_ordinary_edit(repo: Repo, shared: Path, large: by
 def test_a_link_whose_object_is_gone_can_be_replaced(
     repo: Repo, shared: Path, large: bytes, save: Save, checkout: Checkout, settle: Callable[[Path], None]
 ) -> None:
-    settle(repo.root / "data")  # too young to be believed, it would be looked at anew, and that is a link to nothing
     content = save("data")
+    settle(repo.root / "data")  # too young to be believed, it would be looked at anew, and that is a link to nothing
+    save("data")
     others = repo.root / "keep"
     shutil.copytree(repo.root / ".mlgit" / "cache", others, symlinks=True)
     shutil.rmtree(repo.root / ".mlgit" / "cache")
