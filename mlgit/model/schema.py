@@ -159,7 +159,8 @@ def _top_plot() -> Schema:
 
 def _gates() -> Schema:
     rules = _list({"$ref": "#/$defs/gate"})
-    acknowledge = _maybe({"type": "object", "additionalProperties": {"type": "string"}}, template=False)
+    plain = {"type": ["string", "number", "boolean"]}
+    acknowledge = _maybe({"type": "object", "additionalProperties": plain}, template=False)
     whole = _mapping(stagekeys.GATES, {"rules": _maybe(rules, template=False), "acknowledge": acknowledge})
     return _maybe(_either(rules, whole), template=False)
 

@@ -155,10 +155,15 @@ def test_the_schema_is_one_and_takes_a_file_with_every_key() -> None:
 
 
 def test_gates_may_be_a_mapping() -> None:
-    short = {"gates": {"rules": VALID["gates"], "acknowledge": {"data/test.csv": "blake3:012345678901"}}}
+    short = {
+        "gates": {
+            "rules": VALID["gates"],
+            "acknowledge": {"data/test.csv": "blake3:012345678901", "params.yaml:seed": 1},
+        }
+    }
     agree(short)
     assert refusal(short) is None
-    for wrong in ({"rules": 3}, {"rule": []}, {"acknowledge": ["a"]}, {"acknowledge": {"a": 1}}):
+    for wrong in ({"rules": 3}, {"rule": []}, {"acknowledge": ["a"]}, {"acknowledge": {"a": [1]}}):
         agree({"gates": wrong})
         assert refusal({"gates": wrong})
 

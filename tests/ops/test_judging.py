@@ -148,6 +148,34 @@ def test_what_cannot_be_judged_leaves_a_group_open_unless_another_decides(projec
         assert judge(project, None, {"name": "both", mode: members})[0].verdict is verdict
 
 
+# -- tests ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("written", "mark"), [(1.0, Mark.PASS), (0.99, Mark.WARN)])
+def test_predictions_that_say_something_else_than_the_metrics_file(project: Any, written: float, mark: Mark) -> None:
+    metric = "{m.json: {cache: false, predictions: p.csv}}"
+    stage = f"{{cmd: make, deps: [t], outs: [{{p.csv: {{cache: false}}}}], metrics: [{metric}]}}"
+    rows = "".join(f"{number},1,1\n" for number in range(100))
+    files = {"mlgit.yaml": f"stages: {{e: {stage}}}\n", "t": "", "p.csv": f"id,label,prediction\n{rows}"}
+    base = project.commit({**files, "m.json": {"accuracy": 1.0}})
+    project.write({"m.json": {"accuracy": written}})
+    rule = {"metric": "m.json:accuracy", "direction": "higher", "max_drop_abs": 0.05, "test": "bootstrap"}
+    report, (row,) = judge(project, base, rule)
+    assert (report.verdict, row.mark) == (Verdict.PASS, mark)
+    contradiction = "the predictions give 1 at the head, but the metrics file says 0.99"
+    assert (contradiction in row.note) == (mark is Mark.WARN)
+    _, rows = judge(project, base, {"name": "both", "all": [rule, rule]})
+    assert [row.mark for row in rows] == [mark, *[Mark.PASS if mark is Mark.PASS else Mark.INFO] * 2]
+
+
+def test_the_number_of_a_rank_test_has_a_name(project: Any) -> None:
+    base = project.commit({"mlgit.yaml": DECLARED, "m.json": {"s": [0.8, 0.81, 0.82, 0.83, 0.84, 0.85, 0.9]}})
+    project.write({"m.json": {"s": [0.6, 0.61, 0.62, 0.63, 0.64, 0.65, 0.1]}})
+    rule = {"metric": "m.json:s[*]", "direction": "higher", "max_drop_abs": 0.01, "test": "rank"}
+    _, (row,) = judge(project, base, rule)
+    assert "(median of pairs; Wilcoxon's signed-rank test, 7 pairs of runs)" in row.note
+
+
 # -- another base -----------------------------------------------------------------------------------
 
 
@@ -318,6 +346,12 @@ def test_what_changed_on_purpose_is_acknowledged_by_what_it_is_now(evaluated: Ev
     assert evaluated.judged()[0] is Verdict.FAIL
     evaluated.change({"raw.txt": "ABCDEF\n"}, gates=gates)
     assert evaluated.judged()[0] is Verdict.NOT_COMPARABLE
+
+
+def test_the_lines_to_paste_belong_into_the_file_whose_gates_ask(evaluated: Evaluated) -> None:
+    evaluated.change({"raw.txt": "abcdef\n", "sub/mlgit.yaml": f"gates: {RULE.replace('m.json', '../m.json')}\n"}, "[]")
+    notes = law(evaluated.project, evaluated.base).notes
+    assert any("in the same commit, in sub/mlgit.yaml: gates: {acknowledge" in note for note in notes)
 
 
 def test_absolute_limits_are_judged_all_the_same(evaluated: Evaluated) -> None:

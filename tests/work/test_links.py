@@ -183,11 +183,12 @@ def test_a_link_whose_object_is_gone_can_be_replaced(
 ) -> None:
     content = save("data")
     settle(repo.root / "data")  # too young to be believed, it would be looked at anew, and that is a link to nothing
-    save("data")
+    data = repo.path("data", repo.root)
+    assert Repo(repo.root).workspace.identify(data) == content
     others = repo.root / "keep"
     shutil.copytree(repo.root / ".mlgit" / "cache", others, symlinks=True)
     shutil.rmtree(repo.root / ".mlgit" / "cache")
-    Repo(repo.root).workspace.identify(Repo(repo.root).path("data", repo.root))  # says what it was, and does not fail
+    assert Repo(repo.root).workspace.identify(data) == content  # says what it was, and does not fail
     shutil.copytree(others, repo.root / ".mlgit" / "cache", symlinks=True)
     checkout("data", content)
     assert shared.read_bytes() == large

@@ -132,7 +132,7 @@ def _member_rows(group: _Judged, mark: Mark, name: str, *, needed: bool) -> Iter
             yield _group_row(one, mark, called, needed=due)
             yield from _member_rows(one, mark, called, needed=due)
         else:
-            yield from (_row(found, mark, called, needed=due) for found in one.found)
+            yield from (_row(found, mark, called, needed=due, member=True) for found in one.found)
 
 
 def _group_row(one: _Judged, mark: Mark, name: str, *, needed: bool = True) -> Row:
@@ -148,12 +148,12 @@ def _group_row(one: _Judged, mark: Mark, name: str, *, needed: bool = True) -> R
     return Row((name, None, None, None, one.gate.text, None), mark, "; ".join(notes), one.gate.where)
 
 
-def _row(found: Found, mark: Mark, name: str, *, needed: bool = True) -> Row:
+def _row(found: Found, mark: Mark, name: str, *, needed: bool = True, member: bool = False) -> Row:
     rule, judgement = found.rule, found.judgement
     failing = needed and judgement.answer is Answer.FAIL
     notes = ["" if needed else "not needed", judgement.note, found.note]
     if failing:
-        notes += [", ".join((_way(rule, judgement), *_place(rule)))]
+        notes += [", ".join((_way(rule, judgement), *([] if member else _place(rule))))]
     called = None if name == found.metric else name  # most rules have no name, and need none
     shortfall = judgement.shortfall if failing else None
     cells = (called, found.metric, judgement.base, judgement.head, rule.text, shortfall)
