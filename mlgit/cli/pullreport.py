@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlgit.errors import InvalidError, MlgitError, NotEvaluableError, UnsafeError
+from mlgit.errors import (
+    AuthError,
+    InvalidError,
+    MissingError,
+    MlgitError,
+    NotEvaluableError,
+    RemoteError,
+    UnsafeError,
+    UsageError,
+)
 from mlgit.model.report import Mark, Report, Row, Table, Verdict
 from mlgit.model.secret import redact
 
@@ -117,9 +127,7 @@ def _moved_remotes(asking: Repo, repo: Repo, head: Snapshot) -> Report:
     changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     urls = [[redact(side[name].url) if name in side else None for side in (old, new)] for name in changed]
     rows = tuple(Row((name, *pair), Mark.WARN) for name, pair in zip(changed, urls, strict=True))
-    notes = (
-        "REMOTES MOVED: they were asked where the base has them; a maintainer accepts it as a looser gate.",
-    )
+    notes = ("REMOTES MOVED: they were asked where the base has them; a maintainer accepts it as a looser gate.",)
     table = Table("remotes", "Remotes that this change moves", ("remote", "base", "head"), rows)
     return Report("remotes", "Remotes", (table,), head=head.name, notes=notes if rows else ())
 
@@ -170,6 +178,7 @@ def _differences(
     from mlgit.ops.compare.stages import stages_changes
     from mlgit.ops.compare.values import metrics_diff, params_diff
 
+    _bring_lists(repo, base, head)
     found = find_differences(repo, base, head)
     drawing = plots_diff(repo, base, head)
     parts = [
@@ -182,6 +191,18 @@ def _differences(
         drawing.report,
     ]
     return parts, drawing.figures
+
+
+def _bring_lists(repo: Repo, base: Snapshot, head: Snapshot) -> None:
+    """Fetch what says which files changed folders hold; where that cannot be had, the report says so."""
+    from mlgit.work.sync import Remotes, bring_lists
+
+    sides, remotes = (repo.tracked(base), repo.tracked(head)), Remotes(repo.workspace)
+    changed = [path for path in sides[0].keys() & sides[1].keys() if sides[0][path].content != sides[1][path].content]
+    for one in (side[path] for path in sorted(changed) for side in sides):
+        if one.content is not None and one.content.type == "tree" and not repo.workspace.has(one.content):
+            with contextlib.suppress(UsageError, MissingError, RemoteError, AuthError):
+                bring_lists(repo.workspace, [one.content], remotes.open(one.remote))
 
 
 def _incomparable(gate: Report) -> set[str]:

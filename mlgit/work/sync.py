@@ -192,6 +192,19 @@ def bring(workspace: Workspace, contents: Iterable[Content], source: Store, prog
         transfer.pull(wanted, source, workspace.store, progress)
 
 
+def bring_lists(workspace: Workspace, contents: Iterable[Content], source: Store) -> None:
+    """Download the lists of folders below `contents` that the cache lacks, without the files in them.
+
+    Raises:
+        IntegrityError, RemoteError, AuthError: as `bring`.
+    """
+    from mlgit.store.reach import reach
+
+    trees = set(reach(contents, workspace.store, source, strict=False).trees)
+    wanted = workspace.store.missing(trees)
+    transfer.copy(wanted - source.missing(wanted), source, workspace.store)
+
+
 def resolve(workspace: Workspace, target: Target, remote: str | None, remotes: Remotes | None = None) -> Content | None:
     """What `target` holds, with the folders that lead down to it fetched if need be; None if it is not in them.
 
