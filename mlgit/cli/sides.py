@@ -5,12 +5,13 @@ What a shallow clone lacks is fetched on the way.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlgit.cli import render
 from mlgit.cli.session import Session
-from mlgit.errors import NotEvaluableError, UsageError
+from mlgit.errors import InvalidError, NotEvaluableError, UnsafeError, UsageError
 
 if TYPE_CHECKING:
     from mlgit.git import Git
@@ -106,16 +107,19 @@ def find_base(session: Session, run: Run, head: Snapshot, asked: Asked) -> Base:
 def bring_references(session: Session, base: Snapshot | None, head: Snapshot) -> None:
     """Fetch the tags and branches that gates of either side measure drops from and that the clone lacks.
 
-    Raises:
-        InvalidError: a stage file is malformed.
+    A side that is malformed names none; whoever judges it says so.
     """
     from mlgit.model.gate import leaves
     from mlgit.ops.ci import history
     from mlgit.ops.gates.rules import load_gates
 
     repo = session.repo
-    rules = [rule for side in (base, head) if side is not None for rule in leaves(load_gates(repo, side).rules)]
-    for name in dict.fromkeys(rule.against for rule in rules if rule.against is not None):
+    names: dict[str, None] = {}
+    for side in (base, head):
+        with contextlib.suppress(InvalidError, UnsafeError):
+            rules = leaves(load_gates(repo, side).rules) if side is not None else ()
+            names |= {rule.against: None for rule in rules if rule.against is not None}
+    for name in names:
         if not _exists(repo, name):
             history.bring_reference(repo.git, name, say=lambda line: render.say(session, line))
 
