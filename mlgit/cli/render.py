@@ -18,18 +18,6 @@ from mlgit.model.report import Cell, Mark, Report, Row, Table, ordered, show, to
 if TYPE_CHECKING:
     from mlgit.errors import MlgitError
 
-_SYMBOLS: Final = {
-    Mark.FAIL: "✗",
-    Mark.WARN: "!",
-    Mark.PASS: "✓",
-    Mark.BETTER: "▲",
-    Mark.WORSE: "▼",
-    Mark.CHANGED: "~",
-    Mark.ADDED: "+",
-    Mark.REMOVED: "-",
-    Mark.SAME: " ",
-    Mark.INFO: " ",
-}
 _COLORS: Final = {
     Mark.FAIL: "31",
     Mark.WARN: "33",
@@ -148,7 +136,7 @@ def _table(session: Session, table: Table, rows: list[Row], *, titled: bool) -> 
     out(_painted(session, "1", "  " + _line(heads, widths, right)))
     for row, line in zip(rows, cells, strict=True):
         note = f"  {printable(row.note)}" if row.note else ""
-        out(_painted(session, _COLORS[row.mark], f"{_SYMBOLS[row.mark]} {_line(line, widths, right)}{note}"))
+        out(_painted(session, _COLORS[row.mark], f"{row.mark.symbol} {_line(line, widths, right)}{note}"))
 
 
 def _painted(session: Session, color: str, line: str) -> str:

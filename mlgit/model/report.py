@@ -33,6 +33,23 @@ class Mark(Enum):
     SAME = "same"
     INFO = "info"
 
+    @property
+    def symbol(self) -> str:
+        """One character that says it at a glance; a blank where nothing happened."""
+        return _SYMBOLS.get(self, " ")
+
+
+_SYMBOLS: Final = {
+    Mark.FAIL: "✗",
+    Mark.WARN: "!",
+    Mark.PASS: "✓",
+    Mark.BETTER: "▲",
+    Mark.WORSE: "▼",
+    Mark.CHANGED: "~",
+    Mark.ADDED: "+",
+    Mark.REMOVED: "-",
+}
+
 
 ORDER: Final = (
     *(Mark.FAIL, Mark.WARN, Mark.WORSE, Mark.BETTER, Mark.REMOVED, Mark.ADDED, Mark.CHANGED),

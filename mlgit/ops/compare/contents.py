@@ -16,11 +16,23 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlgit.errors import MlgitError
 from mlgit.model.relpath import RelPath
+from mlgit.model.report import count
 from mlgit.model.tree import Entry
 
 if TYPE_CHECKING:
     from mlgit.repo import Repo
     from mlgit.work.snapshot import Snapshot
+
+
+def unread(what: str, *, absent: int, beyond: int) -> tuple[str, ...]:
+    """That `what` could not be told of some files: for want of their bytes, or for the bounds of a report."""
+    notes = []
+    if absent:
+        verb = "is" if absent == 1 else "are"
+        notes.append(f"{what} not read: {count(absent, 'file')} {verb} not in the cache; `mlgit pull` first")
+    if beyond:
+        notes.append(f"{what} of {count(beyond, 'more file')} not read: a report has its bounds")
+    return tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)

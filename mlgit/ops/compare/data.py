@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mlgit.model.report import Cell, Mark, Report, Row, Table, count
-from mlgit.ops.compare.contents import Version, opened, version_in_git
+from mlgit.ops.compare.contents import Version, opened, unread, version_in_git
 from mlgit.ops.compare.difference import Differences, find_differences
 from mlgit.ops.compare.outputs import MARKS, OutputChange
 from mlgit.ops.compare.tables import Columns, Facts, cost, is_image, is_table, read_facts
@@ -99,14 +99,7 @@ class _Look:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of the files that were not looked into."""
-        found = []
-        if self.absent:
-            verb = "is" if self.absent == 1 else "are"
-            files = count(self.absent, "file")
-            found.append(f"rows and columns not read: {files} {verb} not in the cache; `mlgit pull` first")
-        if self.beyond:
-            found.append(f"rows and columns of {count(self.beyond, 'more file')} not read: a report has its bounds")
-        return tuple(found)
+        return unread("rows and columns", absent=self.absent, beyond=self.beyond)
 
 
 def _output(one: OutputChange, found: Differences, look: _Look) -> Iterator[Row]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from mlgit.errors import MlgitError
-from mlgit.model.report import Mark, Report, Row, Table, count
-from mlgit.ops.compare.contents import Version, opened, version_in_git
+from mlgit.model.report import Mark, Report, Row, Table
+from mlgit.ops.compare.contents import Version, opened, unread, version_in_git
 from mlgit.ops.compare.difference import Differences, find_differences
 from mlgit.ops.compare.headers import PICKLED, Header, has_header, is_pickle, name_of, read_header
 from mlgit.ops.compare.outputs import MARKS, OutputChange
@@ -97,14 +97,7 @@ class _Look:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of the files that were not looked into."""
-        found = []
-        if self.absent:
-            verb = "is" if self.absent == 1 else "are"
-            files = count(self.absent, "file")
-            found.append(f"parameters not read: {files} {verb} not in the cache; `mlgit pull` first")
-        if self.beyond:
-            found.append(f"parameters of {count(self.beyond, 'more file')} not read: a report has its bounds")
-        return tuple(found)
+        return unread("parameters", absent=self.absent, beyond=self.beyond)
 
 
 def _output(one: OutputChange, found: Differences, base: Snapshot, head: Snapshot, look: _Look) -> Iterator[Row]:

@@ -25,16 +25,6 @@ _MAX_ROWS: Final = 1000
 _MAX_NOTES: Final = 100
 _MAX_NOTE: Final = 2000
 _SHORT: Final = 28
-_SYMBOLS: Final = {
-    Mark.FAIL: "✗",
-    Mark.WARN: "!",
-    Mark.PASS: "✓",
-    Mark.BETTER: "▲",
-    Mark.WORSE: "▼",
-    Mark.CHANGED: "~",
-    Mark.ADDED: "+",
-    Mark.REMOVED: "−",
-}
 _BANNERS: Final = {
     Verdict.PASS: ("yes", "✓"),
     Verdict.NOT_EVALUABLE: ("unknown", "!"),
@@ -156,7 +146,7 @@ def _rows(table: Table, rows: Sequence[Row], label: str) -> str:
     if one:
         used.remove(table.columns.index("file"))
     kinds = {at: _kind(row.cells[at] for row in shown) for at in used}
-    marked = any(row.mark in _SYMBOLS for row in shown)
+    marked = any(row.mark.symbol.strip() for row in shown)
     head = '<th scope="col">result</th>' if marked else ""
     head += "".join(
         f'<th scope="col"{kinds[at]}>{safe(shortened(table.columns[at].replace("_", " ")))}</th>' for at in used
@@ -187,7 +177,7 @@ def _kind(cells: Iterable[Cell]) -> str:
 
 def _row(table: Table, row: Row, kinds: dict[int, str], *, marked: bool) -> str:
     name = row.mark.value
-    mark = f"{_SYMBOLS[row.mark]} {name}" if row.mark in _SYMBOLS else ""
+    mark = f"{row.mark.symbol} {name}" if row.mark.symbol.strip() else ""
     cells = f'<td class="m {name}">{mark}</td>' if marked else ""
     cells += "".join(
         f"<td{kind}>{safe(shortened(show(table.columns[at], row.cells[at])))}</td>" for at, kind in kinds.items()
