@@ -135,8 +135,9 @@ def _moved_remotes(asking: Repo, repo: Repo, head: Snapshot) -> Report:
 def broken(repo: Repo, error: MlgitError, base: str | None, head: str | None) -> Comparison:
     """That there is no answer, as a report; it names the file and line if the error does."""
     place = _PLACE.match(error.message)
-    row = Row((error.message,), Mark.FAIL, f"hint: {error.hint}" if error.hint else "", place[1] if place else "")
-    table = Table("error", "Error", ("problem",), (row,))
+    said = error.message + (f"; hint: {error.hint}" if error.hint else "")
+    row = Row((place[1] if place else None,), Mark.FAIL, said, place[1] if place else "")
+    table = Table("error", "Error", ("place",), (row,))
     verdict = Verdict.NOT_EVALUABLE if isinstance(error, NotEvaluableError) else Verdict.ERROR
     report = _placed(repo, Report("ci", _title(repo), (table,), verdict, base, head))
     return Comparison(report, error=None if verdict is Verdict.NOT_EVALUABLE else error)
