@@ -139,7 +139,6 @@ def publish(
 ) -> None:
     """Post the report; that a host refuses does not change the verdict, so it is a warning."""
     from mlgit.ops.ci import hosts
-    from mlgit.ops.ci.comment import KEY
 
     try:
         done = hosts.publish(
@@ -147,7 +146,7 @@ def publish(
             report,
             number=run.pull if comment else None,
             sha=run.sha if check else None,
-            key=key or re.sub(r"[^\w./ -]|--|\W+$", "_", session.repo.git.prefix.rstrip("/"), flags=re.ASCII) or KEY,
+            key=key or _own_key(session.repo.git.prefix),
             link=run.link,
         )
     except (AuthError, RemoteError) as error:
@@ -155,6 +154,13 @@ def publish(
         render.say(session, f"hint: {error.hint}")
     else:
         told(session, done)
+
+
+def _own_key(prefix: str) -> str:
+    """What the report of the mlgit root at `prefix` is called where nobody says: each root has a comment of its own."""
+    from mlgit.ops.ci.comment import KEY
+
+    return re.sub(r"[^A-Za-z0-9/]+", "-", prefix).strip("-/")[:100] or KEY
 
 
 def told(session: Session, done: Published) -> None:
