@@ -160,7 +160,7 @@ def _own_key(prefix: str) -> str:
     """What the report of the mlgit root at `prefix` is called where nobody says: each root has a comment of its own."""
     from mlgit.ops.ci.comment import KEY
 
-    return re.sub(r"[^A-Za-z0-9/]+", "-", prefix).strip("-/")[:100] or KEY
+    return re.sub(r"[^A-Za-z0-9/]+", "-", prefix)[:100].strip("-/") or KEY
 
 
 def told(session: Session, done: Published) -> None:
