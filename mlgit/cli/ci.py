@@ -1,7 +1,7 @@
 """`ci`: one command for a pull request in any CI. It compares, judges, tells everybody who should know, and exits.
 
-Variables, the event's file and all that a CI service reads (summary, outputs, annotations) are handled here only. The
-judgement itself is `pullreport.py`; what is posted to code hosts is `ops/ci/hosts`.
+Which sides those are is told in `sides.py`, the judgement itself in `pullreport.py`, and who is told how in
+`publication.py`; the event's file is read here only.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def _reproduce(session: Session) -> None:
 
 def _answer(session: Session, run: Run, asked: Asked) -> Comparison:
     """The report; that there can be none is a report too, so that no older one stays where people look."""
-    from mlgit.cli.pullreport import broken, compare, merged
+    from mlgit.cli.pullreport import broken, compare, named_by_pull
     from mlgit.cli.sides import bring_references, find_base, find_head
 
     try:
@@ -210,7 +210,8 @@ def _answer(session: Session, run: Run, asked: Asked) -> Comparison:
         bring_references(session, base.side, head)
         accept = asked.accept or _accepted(session, run)
         found = compare(session.repo, base, head, accept=accept, allow_stale=asked.allow_stale)
-        return merged(found, run.sha) if run.pull is not None and head.rev not in (None, run.sha) else found
+        trial = run.pull is not None and head.rev not in (None, run.sha)
+        return named_by_pull(found, run.sha) if trial else found
     except UsageError:
         raise
     except MlgitError as error:

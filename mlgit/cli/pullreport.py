@@ -72,9 +72,8 @@ def compare(repo: Repo, base: Base, head: Snapshot, *, accept: bool, allow_stale
     from mlgit.ops.gates.comparable import NOTHING
     from mlgit.ops.gates.rules import find_law
 
-    start, tip, notes = base.side, base.tip, _unreadable(repo, base) if accept else ()
-    if notes:
-        start, tip = None, None
+    notes = _unreadable(repo, base) if accept else ()
+    start, tip = (None, None) if notes else (base.side, base.tip)
     if start is not None and start.rev is not None and not accept:
         check_kept(repo.git, start.rev, head.rev or repo.git.resolve("HEAD"))
     asking = repo if accept or start is None else repo.with_remotes_of(start)
@@ -98,7 +97,7 @@ def compare(repo: Repo, base: Base, head: Snapshot, *, accept: bool, allow_stale
     return Comparison(_placed(repo, whole), figures)
 
 
-def merged(found: Comparison, commit: str) -> Comparison:
+def named_by_pull(found: Comparison, commit: str) -> Comparison:
     """The comparison with its head called by the pull request's own commit, not by the host's trial merge of it.
 
     Args:

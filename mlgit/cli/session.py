@@ -79,9 +79,9 @@ class Session:
 
 
 def new_session(cwd: Path, *, quiet: bool, verbose: bool) -> Session:
-    """Look at the process once."""
+    """Look at the process once; the token that only mlgit needs is taken out of what its programs are given."""
     environment = dict(os.environ)
-    os.environ.pop("MLGIT_TOKEN", None)  # for mlgit alone, not for the programs that it starts
+    os.environ.pop("MLGIT_TOKEN", None)
     tty = sys.stderr.isatty()
     plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
     return Session(

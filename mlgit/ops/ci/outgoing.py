@@ -1,7 +1,7 @@
-"""The check before a push: a remote holds the objects of the commits that go out, so that others can have them.
+"""Whether others can have the data of commits: the check before a push, and the same question asked in CI.
 
-Only commits that Git has not sent yet and that touch a pointer, lock or stage file are looked at. What a remote holds
-is learned from its catalog; no object is downloaded, except folder lists that the cache lacks.
+Before a push, only commits that Git has not sent yet and that touch a pointer, lock or stage file are looked at. What a
+remote holds is learned from its catalog; no object is downloaded, except folder lists that the cache lacks.
 """
 
 from __future__ import annotations

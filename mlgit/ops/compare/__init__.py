@@ -1,5 +1,6 @@
-"""Comparing sides: parameters, metrics and plots between any two commits, or a commit and the working tree.
+"""Comparing sides: any two commits, or a commit and the working tree.
 
-Import from the modules: `values` (parameters and metrics), `plots` (which there are) and `page` (rendering them).
+Import from the modules: `values` (parameters and metrics), `significance` (what chance explains), `data`, `models`,
+`code` and `stages` (what else differs), `plots` (which there are), `page` and `reportpage` (rendering them).
 Nothing is imported here, so that a metrics diff does not wait for what only plots need.
 """

@@ -32,14 +32,16 @@ if TYPE_CHECKING:
 Direction = Literal["higher", "lower"]
 Outcome = Literal["improved", "regressed", "inconclusive"]
 Test = Literal["bootstrap", "mcnemar"]
-CONTRADICTION: Final = "but the metrics file says"
-"""What a text says where predictions and metrics file do not agree."""
 _FEWEST: Final = 10
 """Rows below which a resample says more of itself than of the model."""
 _LEAST_DIGITS: Final = 2
 _ROUNDED: Final = Decimal("0.5000001")
 _FULL_DIGITS: Final = 9
 """A value with at least so many digits is taken as unrounded; sums may still be added up in another order."""
+
+
+class Contradiction(str):
+    """Why nothing can be told: the predictions are not those that the metric was computed from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,10 @@ class _Side:
 class _NoAnswerError(Exception):
     """Why there is no answer."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
 
 def from_predictions(
     repo: Repo,
@@ -114,8 +120,8 @@ def from_predictions(
         asked = parse_key(key)
         older, newer = (_side(repo, name, side, file, key, asked) for name, side in (("base", base), ("head", head)))
         return _judge(asked, older, newer, direction, test, confidence)
-    except _NoAnswerError as reason:
-        return str(reason)
+    except _NoAnswerError as error:
+        return error.reason
     except (InvalidError, MissingError, UsageError) as error:
         return f"{error.message} ({error.hint})" if error.hint else error.message
 
@@ -241,7 +247,7 @@ def _mismatch(side: _Side, value: float | str) -> str | None:
     tolerance = float(_ROUNDED * max(unit, Decimal(10) ** -_FULL_DIGITS)) + 1e-9 * abs(value)
     if abs(value - float(written)) <= tolerance:
         return None
-    return f"the predictions give {value:.6g} at the {side.name}, {CONTRADICTION} {side.value}"
+    return Contradiction(f"the predictions give {value:.6g} at the {side.name}, but the metrics file says {side.value}")
 
 
 def _short(number: float, sign: str = "-") -> str:

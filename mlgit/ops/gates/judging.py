@@ -57,11 +57,17 @@ class Found:
 
 
 class Side:
-    """The metrics of one side, each file read once; a side that does not exist has none."""
+    """The metrics of one side, each file read once.
 
-    def __init__(self, repo: Repo, snapshot: Snapshot | None) -> None:
+    Args:
+        snapshot: None for a side that does not exist, which has no metrics.
+        absent: why it does not; empty if it does.
+    """
+
+    def __init__(self, repo: Repo, snapshot: Snapshot | None, absent: str = "") -> None:
         self._repo = repo
         self.snapshot = snapshot
+        self.absent = absent
         self._read: dict[RelPath, Values | None] = {}
         self.files = declared_metrics(repo, snapshot) if snapshot else []
 
@@ -127,7 +133,7 @@ class Judge:
         self._repo = repo
         self._acknowledged = acknowledged
         self._head = Side(repo, head)
-        self._bases = {"": Side(repo, base)}
+        self._bases = {"": Side(repo, base, "" if base is not None else "there is no base")}
         self._differences: dict[tuple[str, tuple[RelPath, RelPath]], list[Difference]] = {}
 
     def find(self, rule: Rule) -> Iterator[Found]:
@@ -136,7 +142,7 @@ class Judge:
         Raises:
             InvalidError: a metrics file is malformed, or the rule's key stands in several files.
         """
-        base, no_base = self._base(rule)
+        base = self._base(rule)
         pairs = self._pairs(rule, base)
         for file in {new[0] for _, new in pairs if new is not None}:
             self._head.refuse_two(file)
@@ -145,9 +151,9 @@ class Judge:
         elif rule.test == "rank":
             yield self._ranked(rule, base, pairs)
         elif rule.slices == "worst":
-            yield self._worst(rule, base, pairs, no_base)
+            yield self._worst(rule, base, pairs)
         else:
-            yield from (self._one(rule, base, pair, no_base) for pair in pairs)
+            yield from (self._one(rule, base, pair) for pair in pairs)
 
     def differences(self) -> list[Difference]:
         """What stands in the way of comparing head and base, as far as rules asked."""
@@ -164,17 +170,15 @@ class Judge:
         """The revisions that rules measure drops from and that do not exist."""
         return [name for name, side in self._bases.items() if name and side.snapshot is None]
 
-    def _base(self, rule: Rule) -> tuple[Side, str]:
-        """The side that drops are measured from, and why there is none if so."""
+    def _base(self, rule: Rule) -> Side:
+        """The side that drops are measured from."""
         name = rule.against or ""
         if name not in self._bases:
             try:
                 self._bases[name] = Side(self._repo, self._repo.snapshot(name))
             except UsageError:
-                self._bases[name] = Side(self._repo, None)
-        side = self._bases[name]
-        absent = f"there is no revision {name!r}" if name else "there is no base"
-        return side, "" if side.snapshot is not None else absent
+                self._bases[name] = Side(self._repo, None, f"there is no revision {name!r}")
+        return self._bases[name]
 
     def _unlike(self, name: str, files: tuple[RelPath, RelPath]) -> list[Difference]:
         if (name, files) not in self._differences:
@@ -202,7 +206,16 @@ class Judge:
             for key in match_keys(rule.key, {**self._head.values(file), **base.values(file)})
         ]
 
-    def _one(self, rule: Rule, base: Side, pair: tuple[Place | None, Place | None], no_base: str) -> Found:
+    def _compared(self, rule: Rule, base: Side, old: Place | None, new: Place | None) -> tuple[Judgement, bool]:
+        """What the rule says of one metric, and whether drops were left out because the sides are not comparable."""
+        hindered = self._hindered(rule, old, new)
+        why = "not comparable" if hindered else base.absent
+        found = judge(rule, MISSING if hindered else base.value(old), self._head.value(new), no_base=why)
+        if hindered and found.answer is Answer.OPEN:
+            found = replace(found, base=_shown(base.value(old)))
+        return found, hindered
+
+    def _one(self, rule: Rule, base: Side, pair: tuple[Place | None, Place | None]) -> Found:
         old, new = pair
         metric = _metric(rule, new or old)
         few = self._few(rule, base, new)
@@ -210,11 +223,7 @@ class Judge:
             shown = _shown(base.value(old)), _shown(self._head.value(new))
             note = f"not judged: {few} examples, fewer than min_n {rule.min_n}"
             return Found(rule, metric, Judgement(Answer.PASS, *shown, note=note), passed_over=True)
-        hindered = self._hindered(rule, old, new)
-        old_value = MISSING if hindered else base.value(old)
-        found = judge(rule, old_value, self._head.value(new), no_base="not comparable" if hindered else no_base)
-        if hindered and found.answer is Answer.OPEN:
-            found = replace(found, base=_shown(base.value(old)))
+        found, hindered = self._compared(rule, base, old, new)
         note = ""
         if rule.test is not None and not hindered and new is not None and not found.missing:
             found, note = self._tested(rule, base, new, found)
@@ -230,7 +239,7 @@ class Judge:
         enough = before is not None and before >= rule.min_n
         return number if number is not None and number < rule.min_n and not enough else None
 
-    def _worst(self, rule: Rule, base: Side, pairs: list[tuple[Place | None, Place | None]], no_base: str) -> Found:
+    def _worst(self, rule: Rule, base: Side, pairs: list[tuple[Place | None, Place | None]]) -> Found:
         """The worst metric of the head against the worst of the base; one that vanished is the worst of all."""
         kept = [new for _, new in pairs if new is not None and self._few(rule, base, new) is None]
         gone = next((new for new in kept if isinstance(self._head.value(new), Missing)), None)
@@ -240,9 +249,7 @@ class Judge:
         if gone is not None and rule.required:
             return Found(rule, _metric(rule, gone), judge(rule, base.value(gone), MISSING))
         now, before = _worst_of(rule, self._head, kept), _worst_of(rule, base, kept)
-        hindered = self._hindered(rule, before, now)
-        old_value = MISSING if hindered else base.value(before)
-        found = judge(rule, old_value, self._head.value(now), no_base="not comparable" if hindered else no_base)
+        found, hindered = self._compared(rule, base, before, now)
         called = rule.against or "the base"
         note = f"the worst at {called} is {before[1]}" if before and now and before != now and not hindered else ""
         return Found(rule, _metric(rule, now), found, note, incomparable=hindered)
@@ -303,10 +310,10 @@ def _mean(values: Mapping[Place, int | float]) -> Value:
 
 def _weighed(rule: Rule, found: Judgement, effect: Effect | str) -> tuple[Judgement, str]:
     """A drop that is too large, once a test has said whether chance explains it."""
-    from mlgit.ops.compare.significance import CONTRADICTION
+    from mlgit.ops.compare.significance import Contradiction
 
     if isinstance(effect, str):
-        found = replace(found, doubtful=CONTRADICTION in effect)
+        found = replace(found, doubtful=isinstance(effect, Contradiction))
         return found, f"significance not known: {effect}" + ("; so the drop counts" if found.by_drop else "")
     if not found.by_drop or effect.outcome != "inconclusive" or rule.on_inconclusive == "fail":
         return found, effect.words
